@@ -1,0 +1,85 @@
+"""The tensors and models that every stage agrees on. Export, pbtxt, server and clients read them here.
+
+Axes: a batch axis B stands in front of every tensor and is not written. T frames, S side of the
+model's input in pixels, H and W of a decoded frame, D embedding, K classes, N texts, L tokens.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Dtype = Literal["UINT8", "INT64", "FP32", "BYTES"]
+DYNAMIC_AXES = ("B", "T", "H", "W", "N", "L")
+"""Axes whose size a request decides; the others are fixed by the checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One named tensor."""
+
+    name: str
+    """Name in the graph, in config.pbtxt and in a request."""
+    dtype: Dtype
+    """Triton's name of the element type."""
+    axes: tuple[str, ...]
+    """Axes after the batch axis; "1" is an axis of that size."""
+
+    def dims(self, sizes: Mapping[str, int]) -> list[int]:
+        """The dims of config.pbtxt: -1 for a dynamic axis, otherwise the size of the checkpoint."""
+        return [
+            int(axis) if axis.isdigit() else -1 if axis in DYNAMIC_AXES else sizes[axis]
+            for axis in self.axes
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """One model of the repository."""
+
+    name: str
+    """Name of its folder, and in a request."""
+    inputs: tuple[TensorSpec, ...]
+    """Tensors that it takes."""
+    outputs: tuple[TensorSpec, ...]
+    """Tensors that it gives."""
+
+
+MEDIA = TensorSpec("MEDIA", "BYTES", ("1",))
+FRAMES = TensorSpec("FRAMES", "UINT8", ("T", "S", "S", "3"))
+TIMES = TensorSpec("TIMES", "FP32", ("T",))
+FRAME_EMBEDS = TensorSpec("FRAME_EMBEDS", "FP32", ("T", "D"))
+CLIP_EMBED = TensorSpec("CLIP_EMBED", "FP32", ("D",))
+PROBS = TensorSpec("PROBS", "FP32", ("K",))
+EMBEDDING = TensorSpec("EMBEDDING", "FP32", ("D",))
+TOKENS = TensorSpec("TOKENS", "INT64", ("L",))
+TEXT_EMBED = TensorSpec("TEXT_EMBED", "FP32", ("D",))
+
+PREPROCESS = ServedModel("preprocess", (MEDIA,), (FRAMES, TIMES))
+VISION_ENCODER = ServedModel("vision_encoder", (FRAMES,), (FRAME_EMBEDS,))
+MEAN_POOL = ServedModel("mean_pool", (FRAME_EMBEDS,), (CLIP_EMBED,))
+TEMPORAL = ServedModel("temporal", (FRAME_EMBEDS, TIMES), (CLIP_EMBED,))
+CLASSIFIER_BASE = ServedModel("classifier_base", (CLIP_EMBED,), (PROBS,))
+CLASSIFIER_TEMPORAL = ServedModel("classifier_temporal", (CLIP_EMBED,), (PROBS,))
+TEXT_ENCODER = ServedModel("text_encoder", (TOKENS,), (TEXT_EMBED,))
+HAR_BASE = ServedModel("har_base", (MEDIA,), (PROBS,))
+HAR_TEMPORAL = ServedModel("har_temporal", (MEDIA,), (PROBS,))
+HAR_EMBED = ServedModel("har_embed", (MEDIA,), (EMBEDDING,))
+
+GRAPHS = (
+    VISION_ENCODER,
+    MEAN_POOL,
+    TEMPORAL,
+    CLASSIFIER_BASE,
+    CLASSIFIER_TEMPORAL,
+    TEXT_ENCODER,
+)
+"""Models that are ONNX graphs or engines made of them."""
+
+PUBLIC_CLASSIFIERS = (HAR_BASE, HAR_TEMPORAL)
+"""Models that a client asks for the action in a piece of media."""
+
+MODELS = (PREPROCESS, *GRAPHS, *PUBLIC_CLASSIFIERS, HAR_EMBED)
+"""Every model of the repository."""
+
+LABELS_FILE = "labels.txt"
+"""File in a classifier's folder: one class name a line, in the order of PROBS."""

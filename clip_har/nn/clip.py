@@ -1,0 +1,100 @@
+"""The CLIP towers, through transformers: any CLIP folder or Hub name.
+
+B clips, T frames, S side in pixels, D embedding, N texts, L tokens.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+
+from clip_har.spec import Preprocessing
+
+OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
+OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def clip_from_pretrained(source: str) -> CLIPModel:
+    """Loads a CLIP from a folder or the Hub, all of it or not at all.
+
+    Raises ValueError when it cannot be found, or when a weight is missing, unknown or of another
+    shape: a tower that silently keeps random weights would train to a poor model.
+    """
+    try:
+        model, info = CLIPModel.from_pretrained(source, output_loading_info=True)
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"{source}: no CLIP could be loaded from there: {error}") from error
+    faults = {
+        name: sorted(map(str, info[name]))
+        for name in ("missing_keys", "mismatched_keys", "unexpected_keys")
+        if info[name]
+    }
+    # Older exports carry the position ids, which are not weights.
+    unexpected = [k for k in faults.pop("unexpected_keys", []) if not k.endswith("position_ids")]
+    if unexpected:
+        faults["unexpected_keys"] = unexpected
+    if faults:
+        told = "; ".join(f"{name} {keys[:3]} ({len(keys)})" for name, keys in faults.items())
+        raise ValueError(
+            f"{source}: its weights are not those of its own configuration: {told}. "
+            "Expected every weight of a transformers CLIPModel; save it again with save_pretrained."
+        )
+    return model
+
+
+def tokenizer_from_pretrained(source: str, clip: CLIPConfig) -> CLIPTokenizer:
+    """Loads the tokenizer that belongs to a CLIP; raises ValueError where it is another's."""
+    try:
+        tokenizer = CLIPTokenizer.from_pretrained(source)
+    except OSError as error:
+        raise ValueError(f"{source}: no CLIP tokenizer could be loaded: {error}") from error
+    if len(tokenizer) != clip.text_config.vocab_size:
+        raise ValueError(
+            f"{source}: the tokenizer has {len(tokenizer)} entries, but the CLIP was trained with "
+            f"{clip.text_config.vocab_size}. Use the tokenizer that the CLIP was saved with."
+        )
+    return tokenizer
+
+
+def preprocessing_of(source: str, clip: CLIPConfig) -> Preprocessing:
+    """The mean, deviation and size that a CLIP was trained with.
+
+    Read from its preprocessor_config.json where the folder has one; otherwise OpenAI's values.
+    """
+    from transformers import CLIPImageProcessor
+
+    size = clip.vision_config.image_size
+    if not (Path(source) / "preprocessor_config.json").exists() and Path(source).is_dir():
+        return Preprocessing(image_size=size, mean=OPENAI_MEAN, std=OPENAI_STD)
+    processor = CLIPImageProcessor.from_pretrained(source)
+    return Preprocessing(
+        image_size=size, mean=tuple(processor.image_mean), std=tuple(processor.image_std)
+    )
+
+
+def encode_frames(clip: CLIPModel, pixels: Tensor) -> Tensor:
+    """Normalised pixels (B, T, 3, S, S) to unit frame embeddings (B, T, D)."""
+    frames = pixels.flatten(0, 1)  # (B*T, 3, S, S)
+    embeds = clip.get_image_features(pixel_values=frames).pooler_output  # (B*T, D)
+    return F.normalize(embeds, dim=-1).unflatten(0, pixels.shape[:2])  # (B, T, D)
+
+
+def encode_texts(clip: CLIPModel, tokens: Tensor) -> Tensor:
+    """Token ids (N, L), padded with the end token, to unit text embeddings (N, D)."""
+    return F.normalize(clip.get_text_features(input_ids=tokens).pooler_output, dim=-1)
+
+
+class Normalize(nn.Module):
+    """Uint8 frames (B, T, S, S, 3) as the pixels (B, T, 3, S, S) that a CLIP takes."""
+
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(preprocessing.std).view(3, 1, 1), persistent=False)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Scales to [0, 1], moves the channels in front, takes out mean and deviation."""
+        pixels = frames.movedim(-1, -3).float() / 255  # (B, T, 3, S, S)
+        return (pixels - self.mean) / self.std

@@ -1,0 +1,87 @@
+"""Single rendered frames with their attributes: what the small CLIP is pretrained on.
+
+N frames, A attributes, S side in pixels.
+"""
+
+import json
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from clip_har.product import fingerprint, is_current, record_inputs, staged
+from training.mocap.actions import ACTIONS
+from training.mocap.captions import ATTRIBUTES, attributes_of
+from training.mocap.scene import Scene
+from training.mocap.take import Split, draw_take
+from training.progress import progress_bar
+
+TAKES_A_JOB = 64
+FRAMES_A_TAKE = 8
+CODE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class FrameSet:
+    """Rendered frames of one split."""
+
+    pixels: np.ndarray
+    """(N, S, S, 3) uint8 RGB, mapped from disk."""
+    attributes: np.ndarray
+    """(N, A) int8."""
+
+
+def frame_set(folder: Path, split: Split, takes: int, side: int, rendered: int, seed: int) -> FrameSet:
+    """Renders the frames of `takes` takes of one split, or opens them where they are current.
+
+    They are rendered at `rendered` pixels, as clips are, and resized to `side` as a server would.
+    """
+    settings = {"split": split, "takes": takes, "side": side, "rendered": rendered, "seed": seed}
+    made_from = fingerprint({**settings, "code": CODE})
+    if not is_current(folder, made_from):
+        with staged(folder) as staging:
+            _render(staging, split, takes, side, rendered, seed)
+            (staging / "settings.json").write_text(json.dumps(settings))
+            record_inputs(staging, made_from)
+    return FrameSet(
+        pixels=np.load(folder / "pixels.npy", mmap_mode="r"),
+        attributes=np.load(folder / "attributes.npy"),
+    )
+
+
+def _render(folder: Path, split: Split, takes: int, side: int, rendered: int, seed: int) -> None:
+    count = takes * FRAMES_A_TAKE
+    shape = (count, side, side, 3)
+    pixels = np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.uint8, shape)
+    attributes = np.empty((count, len(ATTRIBUTES)), np.int8)
+    jobs = [(split, start, min(TAKES_A_JOB, takes - start), side, rendered, seed)
+            for start in range(0, takes, TAKES_A_JOB)]
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        results = pool.map(_render_job, jobs)
+        for job, (some, theirs) in zip(jobs, progress_bar(results, f"render {split} frames", len(jobs)), strict=True):
+            at = slice(job[1] * FRAMES_A_TAKE, (job[1] + job[2]) * FRAMES_A_TAKE)
+            pixels[at], attributes[at] = some, theirs
+    pixels.flush()
+    np.save(folder / "attributes.npy", attributes)
+
+
+def _render_job(job: tuple[Split, int, int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    split, start, count, side, rendered, seed = job
+    scene = Scene()
+    pixels, attributes = [], []
+    for number in range(start, start + count):
+        rng = np.random.default_rng([seed, number])
+        take = draw_take(ACTIONS[number % len(ACTIONS)], split, rng)
+        times = rng.choice(take.times(fps=20), FRAMES_A_TAKE)
+        pictures = scene.pictures(take, times, rendered)
+        pixels.extend(_resized(picture, side) for picture in pictures)
+        attributes.append(attributes_of(take, times))
+    scene.close()
+    return np.stack(pixels), np.concatenate(attributes)
+
+
+def _resized(picture: np.ndarray, side: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC))

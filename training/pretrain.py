@@ -1,0 +1,247 @@
+"""Symmetric image-text contrastive pretraining of a small CLIP on rendered frames.
+
+B frames of a batch and their B captions, D embedding.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+
+from clip_har.config import Config
+from clip_har.product import staged
+from training.mocap.actions import ACTIONS
+from training.mocap.captions import MOTIONS, draw_caption, matches
+from training.mocap.frames import FrameSet, frame_set
+from training.progress import progress_bar
+from training.resume import load_state, save_state
+
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+MOST_LOGIT_SCALE = 100.0
+TOKENIZER_CORPUS = 20_000
+
+
+class Tower(Config):
+    """Size of one transformer of the CLIP."""
+
+    width: int
+    """Channels of a token."""
+    layers: int
+    """Transformer blocks."""
+    heads: int
+    """Attention heads of a block."""
+
+
+class PretrainConfig(Config):
+    """A pretraining run."""
+
+    seed: int
+    """Seeds the renders, the captions, the weights and the order of the batches."""
+    takes: int
+    """Training takes to render; each gives eight frames."""
+    val_takes: int
+    """Takes of the validation split, for the accuracy printed on the way."""
+    rendered: int
+    """Side in pixels at which frames are rendered, as the clips are."""
+    image_size: int
+    """Side in pixels of the CLIP's input."""
+    patch_size: int
+    """Side in pixels of a patch."""
+    embed_dim: int
+    """Dimension of the joint embedding space."""
+    vision: Tower
+    """The vision transformer."""
+    text: Tower
+    """The text transformer."""
+    vocabulary: int
+    """Entries of the byte-pair vocabulary that is trained on the captions."""
+    context: int
+    """Longest caption in tokens."""
+    batch: int
+    """Frames of a step."""
+    steps: int
+    """Steps of the whole run."""
+    learning_rate: float
+    """Peak learning rate: linear warm-up, flat, linear decay to zero."""
+    warmup: int
+    """Steps of the warm-up."""
+    decay: int
+    """Steps of the decay at the end."""
+    weight_decay: float
+    """AdamW's weight decay."""
+    save_every: int
+    """Steps between two saved states, from which an interrupted run goes on."""
+
+
+def pretrain(config: PretrainConfig, run: Path, out: Path) -> dict[str, float]:
+    """Renders the frames, trains the CLIP and writes it to `out`; resumes a run found in `run`.
+
+    Returns what the run ended with: validation accuracy of single frames read by action names.
+    """
+    started = time.monotonic()
+    frames, held_out = _frames(config, run, "train"), _frames(config, run, "val")
+    tokenizer = tokenizer_from_captions(config, frames)
+    torch.manual_seed(config.seed)
+    model = CLIPModel(clip_config(config, tokenizer))
+    optimizer = torch.optim.AdamW(
+        model.parameters(), config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)
+    )
+    done = load_state(run / "state", model, optimizer)
+    steps = range(done, config.steps)
+    for step in progress_bar(steps, "pretrain", config.steps, done):
+        loss = train_step(model, optimizer, tokenizer, frames, config, step)
+        if (step + 1) % config.save_every == 0:
+            save_state(run / "state", model, optimizer, step + 1)
+            record = {
+                "step": step + 1,
+                "loss": round(loss, 4),
+                "val_accuracy": accuracy_by_name(model, tokenizer, held_out),
+                "seconds": round(time.monotonic() - started),
+            }
+            with (run / "history.jsonl").open("a") as history:
+                history.write(json.dumps(record) + "\n")
+    with staged(out) as staging:
+        model.save_pretrained(staging)
+        tokenizer.save_pretrained(staging)
+    return {"val_accuracy": accuracy_by_name(model, tokenizer, held_out)}
+
+
+def train_step(
+    model: CLIPModel,
+    optimizer: torch.optim.Optimizer,
+    tokenizer: CLIPTokenizer,
+    frames: FrameSet,
+    config: PretrainConfig,
+    step: int,
+) -> float:
+    """One step, fixed by (seed, step) alone, so that a resumed run repeats an uninterrupted one."""
+    rng = np.random.default_rng([config.seed, step])
+    torch.manual_seed(int(rng.integers(2**31)))
+    picked = np.sort(rng.choice(len(frames.pixels), config.batch, replace=False))
+    attributes = frames.attributes[picked]  # (B, A)
+    captions = [draw_caption(one, rng) for one in attributes]
+    true = matches(attributes, np.array([caption.named for caption in captions]))  # (B, B)
+    pixels = augmented(torch.from_numpy(frames.pixels[picked]))  # (B, 3, S, S)
+    texts = tokenizer(
+        [c.text for c in captions],
+        padding=True, truncation=True, max_length=config.context, return_tensors="pt",
+    )
+    for group in optimizer.param_groups:
+        group["lr"] = config.learning_rate * _schedule(config, step)
+    optimizer.zero_grad()
+    images = F.normalize(model.get_image_features(pixel_values=pixels).pooler_output, dim=-1)
+    names = F.normalize(model.get_text_features(**texts).pooler_output, dim=-1)  # (B, D)
+    logits = images @ names.T * model.logit_scale.exp()  # (B, B)
+    loss = contrastive_loss(logits, torch.from_numpy(true))
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    with torch.no_grad():
+        model.logit_scale.clamp_(max=float(np.log(MOST_LOGIT_SCALE)))
+    return loss.item()
+
+
+def contrastive_loss(logits: Tensor, true: Tensor) -> Tensor:
+    """Symmetric cross-entropy with any number of positives a row, (B, B) -> scalar.
+
+    Targets are the true pairs of a row, normalised (the multi-positive form of CLIP's loss).
+    """
+    targets = true.float()
+    by_frame = F.cross_entropy(logits, targets / targets.sum(dim=1, keepdim=True))
+    by_caption = F.cross_entropy(logits.T, targets.T / targets.T.sum(dim=1, keepdim=True))
+    return (by_frame + by_caption) / 2
+
+
+def augmented(pixels: Tensor) -> Tensor:
+    """Uint8 frames (B, S, S, 3) as CLIP pixels (B, 3, S, S), moved, scaled, relit and noisy."""
+    frames = pixels.permute(0, 3, 1, 2).float() / 255
+    count = len(frames)
+    scale = torch.empty(count).uniform_(0.85, 1.15)
+    place = torch.zeros(count, 2, 3)
+    place[:, 0, 0] = place[:, 1, 1] = scale
+    place[:, :, 2] = torch.empty(count, 2).uniform_(-0.12, 0.12)
+    grid = F.affine_grid(place, list(frames.shape), align_corners=False)
+    frames = F.grid_sample(frames, grid, padding_mode="border", align_corners=False)
+    gain = torch.empty(count, 3, 1, 1).uniform_(0.75, 1.25) * torch.empty(count, 1, 1, 1).uniform_(0.8, 1.2)
+    frames = (frames * gain + torch.randn_like(frames) * 0.02).clamp(0, 1)
+    return normalised(frames)
+
+
+def normalised(frames: Tensor) -> Tensor:
+    """Frames (B, 3, S, S) in [0, 1], with CLIP's mean and standard deviation taken out."""
+    mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
+    return (frames - mean) / std
+
+
+@torch.inference_mode()
+def accuracy_by_name(model: CLIPModel, tokenizer: CLIPTokenizer, frames: FrameSet) -> float:
+    """Share of single frames whose motion is named right; an action and its reversal count as one."""
+    names = [f"a person {action.label}" for action in ACTIONS]
+    texts = tokenizer(names, padding=True, return_tensors="pt")
+    bank = F.normalize(model.get_text_features(**texts).pooler_output, dim=-1)  # (K, D)
+    motion = torch.tensor([MOTIONS.index(action.motion) for action in ACTIONS])
+    right = 0
+    for start in range(0, len(frames.pixels), 512):
+        pixels = torch.from_numpy(frames.pixels[start : start + 512].copy())
+        images = model.get_image_features(
+            pixel_values=normalised(pixels.permute(0, 3, 1, 2).float() / 255)
+        ).pooler_output
+        truth = torch.from_numpy(frames.attributes[start : start + 512, 0]).long()
+        right += int((motion[(images @ bank.T).argmax(dim=1)] == truth).sum())
+    return round(right / len(frames.pixels), 4)
+
+
+def tokenizer_from_captions(config: PretrainConfig, frames: FrameSet) -> CLIPTokenizer:
+    """Trains a byte-pair tokenizer on the captions; single characters keep it open to any text."""
+    rng = np.random.default_rng(config.seed)
+    rows = rng.integers(len(frames.attributes), size=TOKENIZER_CORPUS)
+    corpus = [draw_caption(frames.attributes[row], rng).text for row in rows]
+    corpus += [" ".join(map(chr, range(33, 127)))] * 10
+    return CLIPTokenizer().train_new_from_iterator(
+        corpus, vocab_size=config.vocabulary, show_progress=False
+    )
+
+
+def clip_config(config: PretrainConfig, tokenizer: CLIPTokenizer) -> CLIPConfig:
+    """The architecture as transformers describes it."""
+
+    def tower(size: Tower) -> dict[str, object]:
+        return {
+            "hidden_size": size.width,
+            "intermediate_size": 4 * size.width,
+            "num_hidden_layers": size.layers,
+            "num_attention_heads": size.heads,
+            "hidden_act": "gelu",
+            "projection_dim": config.embed_dim,
+        }
+
+    text = {
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": config.context,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    vision = {"image_size": config.image_size, "patch_size": config.patch_size}
+    return CLIPConfig(
+        text_config={**tower(config.text), **text},
+        vision_config={**tower(config.vision), **vision},
+        projection_dim=config.embed_dim,
+    )
+
+
+def _frames(config: PretrainConfig, run: Path, split: Literal["train", "val"]) -> FrameSet:
+    takes = config.takes if split == "train" else config.val_takes
+    return frame_set(
+        run / "frames" / split, split, takes, config.image_size, config.rendered, config.seed
+    )
+
+
+def _schedule(config: PretrainConfig, step: int) -> float:
+    return min((step + 1) / config.warmup, (config.steps - step) / config.decay, 1.0)
