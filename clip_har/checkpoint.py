@@ -33,7 +33,7 @@ def spec_from_checkpoint(folder: Path) -> ModelSpec:
             f"{folder}: not a checkpoint, it has no {SPEC_FILE}. "
             "A checkpoint is a folder that `python -m training train` wrote."
         )
-    return ModelSpec.from_table(json.loads(path.read_text()), str(path))
+    return ModelSpec.from_json(path)
 
 
 def model_from_checkpoint(folder: Path) -> CLIPHARModel:

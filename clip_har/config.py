@@ -1,6 +1,8 @@
-"""Typed settings read from TOML: frozen, checked once, an unknown key is an error."""
+"""Typed tables read from TOML or JSON: frozen, checked once, an unknown key is an error."""
 
+import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -25,12 +27,21 @@ class Config(BaseModel):
 
         Raises ValueError that names the file, the key, what was found and what was expected.
         """
+        return cls._from_text(path, tomllib.loads)
+
+    @classmethod
+    def from_json(cls, path: Path) -> Self:
+        """Reads a JSON file; raises ValueError like from_toml."""
+        return cls._from_text(path, json.loads)
+
+    @classmethod
+    def _from_text(cls, path: Path, parse: Callable[[str], object]) -> Self:
         try:
-            table = tomllib.loads(path.read_text())
-        except FileNotFoundError as error:
-            raise ValueError(f"{path}: no such settings file.") from error
-        except tomllib.TOMLDecodeError as error:
-            raise ValueError(f"{path}: not valid TOML: {error}.") from error
+            table = parse(path.read_text())
+        except OSError as error:
+            raise ValueError(f"{path}: cannot be read: {error.strerror}.") from error
+        except ValueError as error:  # both parsers' errors are ValueErrors
+            raise ValueError(f"{path}: not valid {path.suffix[1:].upper()}: {error}.") from error
         return cls.from_table(table, str(path))
 
     @classmethod

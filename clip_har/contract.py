@@ -1,7 +1,7 @@
 """The tensors and models that every stage agrees on. Export, pbtxt, server and clients read them here.
 
 Axes: a batch axis B stands in front of every tensor and is not written. T frames, S side of the
-model's input in pixels, H and W of a decoded frame, D embedding, K classes, N texts, L tokens.
+model's input in pixels, D embedding, K classes, L tokens.
 """
 
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Dtype = Literal["UINT8", "INT64", "FP32", "BYTES"]
-DYNAMIC_AXES = ("B", "T", "H", "W", "N", "L")
-"""Axes whose size a request decides; the others are fixed by the checkpoint."""
+AXIS_NAMES = {"B": "batch", "T": "frames", "L": "tokens"}
+"""Axes whose size a request decides, with their names in a graph; the checkpoint fixes the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class TensorSpec:
     def dims(self, sizes: Mapping[str, int]) -> list[int]:
         """The dims of config.pbtxt: -1 for a dynamic axis, otherwise the size of the checkpoint."""
         return [
-            int(axis) if axis.isdigit() else -1 if axis in DYNAMIC_AXES else sizes[axis]
+            int(axis) if axis.isdigit() else -1 if axis in AXIS_NAMES else sizes[axis]
             for axis in self.axes
         ]
 

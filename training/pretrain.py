@@ -1,6 +1,6 @@
 """Symmetric image-text contrastive pretraining of a small CLIP on rendered frames.
 
-B frames of a batch and their B captions, D embedding.
+B frames of a batch, M sentences, K actions, D embedding, S side in pixels.
 """
 
 import json
@@ -17,14 +17,15 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from clip_har.config import Config
 from clip_har.product import staged
 from training.mocap.actions import ACTIONS
-from training.mocap.captions import MOTIONS, draw_caption, matches
+from training.mocap.captions import MOTIONS, draw_sentences, truth
 from training.mocap.frames import FrameSet, frame_set
-from training.progress import progress_bar
+from clip_har.progress import progress_bar
 from training.resume import load_state, save_state
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 MOST_LOGIT_SCALE = 100.0
-TOKENIZER_CORPUS = 20_000
+GROUP_WEIGHTS = (1.0, 1.0, 0.5, 0.25, 0.25)  # actions, moments, views, postures, places
+TOKENIZER_DRAWS = 100
 
 
 class Tower(Config):
@@ -42,7 +43,7 @@ class PretrainConfig(Config):
     """A pretraining run."""
 
     seed: int
-    """Seeds the renders, the captions, the weights and the order of the batches."""
+    """Seeds the renders, the sentences, the weights and the order of the batches."""
     takes: int
     """Training takes to render; each gives eight frames."""
     val_takes: int
@@ -60,9 +61,9 @@ class PretrainConfig(Config):
     text: Tower
     """The text transformer."""
     vocabulary: int
-    """Entries of the byte-pair vocabulary that is trained on the captions."""
+    """Entries of the byte-pair vocabulary that is trained on the sentences."""
     context: int
-    """Longest caption in tokens."""
+    """Longest sentence in tokens."""
     batch: int
     """Frames of a step."""
     steps: int
@@ -86,9 +87,9 @@ def pretrain(config: PretrainConfig, run: Path, out: Path) -> dict[str, float]:
     """
     started = time.monotonic()
     frames, held_out = _frames(config, run, "train"), _frames(config, run, "val")
-    tokenizer = tokenizer_from_captions(config, frames)
+    tokenizer = tokenizer_from_sentences(config)
     torch.manual_seed(config.seed)
-    model = CLIPModel(clip_config(config, tokenizer))
+    model = CLIPModel._from_config(clip_config(config, tokenizer), attn_implementation="eager")
     optimizer = torch.optim.AdamW(
         model.parameters(), config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)
     )
@@ -124,21 +125,18 @@ def train_step(
     rng = np.random.default_rng([config.seed, step])
     torch.manual_seed(int(rng.integers(2**31)))
     picked = np.sort(rng.choice(len(frames.pixels), config.batch, replace=False))
-    attributes = frames.attributes[picked]  # (B, A)
-    captions = [draw_caption(one, rng) for one in attributes]
-    true = matches(attributes, np.array([caption.named for caption in captions]))  # (B, B)
+    bank = draw_sentences(rng)
+    true = torch.from_numpy(truth(frames.attributes[picked], bank))  # (B, M)
     pixels = augmented(torch.from_numpy(frames.pixels[picked]))  # (B, 3, S, S)
-    texts = tokenizer(
-        [c.text for c in captions],
-        padding=True, truncation=True, max_length=config.context, return_tensors="pt",
-    )
+    texts = tokenizer(list(bank.texts), padding=True, return_tensors="pt")
     for group in optimizer.param_groups:
         group["lr"] = config.learning_rate * _schedule(config, step)
     optimizer.zero_grad()
     images = F.normalize(model.get_image_features(pixel_values=pixels).pooler_output, dim=-1)
-    names = F.normalize(model.get_text_features(**texts).pooler_output, dim=-1)  # (B, D)
-    logits = images @ names.T * model.logit_scale.exp()  # (B, B)
-    loss = contrastive_loss(logits, torch.from_numpy(true))
+    names = F.normalize(model.get_text_features(**texts).pooler_output, dim=-1)  # (M, D)
+    logits = images @ names.T * model.logit_scale.exp()  # (B, M)
+    losses = [contrastive_loss(logits[:, group], true[:, group]) for group in bank.groups]
+    loss = torch.stack(losses) @ torch.tensor(GROUP_WEIGHTS)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
@@ -148,14 +146,18 @@ def train_step(
 
 
 def contrastive_loss(logits: Tensor, true: Tensor) -> Tensor:
-    """Symmetric cross-entropy with any number of positives a row, (B, B) -> scalar.
+    """Symmetric cross-entropy with any number of positives a row or column, (B, M) -> scalar.
 
-    Targets are the true pairs of a row, normalised (the multi-positive form of CLIP's loss).
+    Targets are the true pairs of a row, normalised: the multi-positive form of CLIP's loss. A frame
+    without a true sentence, or a sentence without a true frame, takes no part in that direction.
     """
-    targets = true.float()
-    by_frame = F.cross_entropy(logits, targets / targets.sum(dim=1, keepdim=True))
-    by_caption = F.cross_entropy(logits.T, targets.T / targets.T.sum(dim=1, keepdim=True))
-    return (by_frame + by_caption) / 2
+
+    def one_way(scores: Tensor, positives: Tensor) -> Tensor:
+        told = positives.any(dim=1)
+        targets = positives[told].float()
+        return F.cross_entropy(scores[told], targets / targets.sum(dim=1, keepdim=True))
+
+    return (one_way(logits, true) + one_way(logits.T, true.T)) / 2
 
 
 def augmented(pixels: Tensor) -> Tensor:
@@ -197,11 +199,10 @@ def accuracy_by_name(model: CLIPModel, tokenizer: CLIPTokenizer, frames: FrameSe
     return round(right / len(frames.pixels), 4)
 
 
-def tokenizer_from_captions(config: PretrainConfig, frames: FrameSet) -> CLIPTokenizer:
-    """Trains a byte-pair tokenizer on the captions; single characters keep it open to any text."""
+def tokenizer_from_sentences(config: PretrainConfig) -> CLIPTokenizer:
+    """Trains a byte-pair tokenizer on the sentences; single characters keep it open to any text."""
     rng = np.random.default_rng(config.seed)
-    rows = rng.integers(len(frames.attributes), size=TOKENIZER_CORPUS)
-    corpus = [draw_caption(frames.attributes[row], rng).text for row in rows]
+    corpus = [text for _ in range(TOKENIZER_DRAWS) for text in draw_sentences(rng).texts]
     corpus += [" ".join(map(chr, range(33, 127)))] * 10
     return CLIPTokenizer().train_new_from_iterator(
         corpus, vocab_size=config.vocabulary, show_progress=False

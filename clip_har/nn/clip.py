@@ -63,12 +63,12 @@ def preprocessing_of(source: str, clip: CLIPConfig) -> Preprocessing:
 
     Read from its preprocessor_config.json where the folder has one; otherwise OpenAI's values.
     """
-    from transformers import CLIPImageProcessor
+    from transformers import CLIPImageProcessorPil
 
     size = clip.vision_config.image_size
     if not (Path(source) / "preprocessor_config.json").exists() and Path(source).is_dir():
         return Preprocessing(image_size=size, mean=OPENAI_MEAN, std=OPENAI_STD)
-    processor = CLIPImageProcessor.from_pretrained(source)
+    processor = CLIPImageProcessorPil.from_pretrained(source)
     return Preprocessing(
         image_size=size, mean=tuple(processor.image_mean), std=tuple(processor.image_std)
     )

@@ -93,7 +93,7 @@ class Motion(nn.Module):
         self.join = nn.Linear((1 + len(MOTION_STEPS)) * dim, width)
         self.along = nn.Conv1d(width, width, 3, padding=1, groups=width)
         self.mix = nn.Linear(width, width)
-        self.out = nn.Linear(width, dim)
+        self.out = nn.Linear(width, dim, bias=False)
 
     def forward(self, frame_embeds: Tensor) -> Tensor:
         """Unit frame embeddings (B, T, D) -> (B, D)."""

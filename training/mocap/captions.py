@@ -1,21 +1,23 @@
 """What a rendered frame shows, as attributes, and sentences that say some of it.
 
-A caption matches every frame that has all the attributes it names, so a batch has many positives:
-`a person kicking` matches each kicking frame, `a person kicking, moment 3 of 8` only a few.
-N frames, A attributes.
+A sentence is true of every frame that has all the attributes it claims: `a person kicking` of each
+kicking frame, `a person kicking, moment 3 of 8` only of a few. Sentences that claim the same kind of
+thing are a group; within a group they exclude each other, but for an action and its reversal, which
+are made of the same pictures.
+N frames, M sentences, A attributes.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from training.mocap.actions import ACTIONS
+from training.mocap.actions import ACTIONS, Action
 from training.mocap.motion import Poses
 from training.mocap.scene import FIELD_OF_VIEW, framing
 from training.mocap.take import Take
 
 MOMENTS = 8
-NOTHING = -1  # an attribute that a frame does not have and no caption may name
+NOTHING = -1  # an attribute that a frame does not have and no sentence claims
 MOTIONS = tuple(dict.fromkeys(action.motion for action in ACTIONS))
 VIEWS = (
     "facing away",
@@ -43,12 +45,15 @@ OPENINGS = (
 
 
 @dataclass(frozen=True)
-class Caption:
-    """A sentence and the attributes it commits to."""
+class SentenceBank:
+    """Sentences to tell frames apart by."""
 
-    text: str
-    named: tuple[bool, ...]
-    """For each attribute, whether the sentence names it, (A,)."""
+    texts: tuple[str, ...]
+    """M sentences."""
+    claims: np.ndarray
+    """The attributes that each one claims, NOTHING where it is silent, (M, A) int8."""
+    groups: tuple[slice, ...]
+    """Which sentences belong together: actions, moments of actions, views, postures, places."""
 
 
 def attributes_of(take: Take, times: np.ndarray) -> np.ndarray:
@@ -62,38 +67,43 @@ def attributes_of(take: Take, times: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=1).astype(np.int8)
 
 
-def draw_caption(attributes: np.ndarray, rng: np.random.Generator) -> Caption:
-    """A random sentence that is true of a frame with these attributes (A,)."""
-    named = rng.random(len(ATTRIBUTES)) < (0.9, 0.55, 0.3, 0.2, 0.2)
-    if rng.random() < 0.3:
-        named[1:] = False
-    named &= attributes != NOTHING
-    named[0] |= not named.any()
-    motion, moment, view, posture, place = (int(value) for value in attributes)
-    same = [action for action in ACTIONS if action.motion == MOTIONS[motion]]
+def draw_sentences(rng: np.random.Generator) -> SentenceBank:
+    """Every action, moment, view, posture and place as a sentence, each with a random opening."""
+    groups = (
+        [(action.label, {"motion": _motion(action)}) for action in ACTIONS],
+        [_moment_sentence(motion, moment, rng) for motion in MOTIONS for moment in range(MOMENTS)],
+        [(words, {"view": number}) for number, words in enumerate(VIEWS)],
+        [(words, {"posture": number}) for number, words in enumerate(POSTURES)],
+        [(words, {"place": number}) for number, words in enumerate(PLACES)],
+    )
+    sentences = [sentence for group in groups for sentence in group]
+    ends = np.cumsum([len(group) for group in groups])
+    claims = [[claimed.get(name, NOTHING) for name in ATTRIBUTES] for _, claimed in sentences]
+    return SentenceBank(
+        texts=tuple(f"{rng.choice(OPENINGS)} {words}" for words, _ in sentences),
+        claims=np.array(claims, np.int8),
+        groups=tuple(slice(e - len(g), e) for e, g in zip(ends, groups, strict=True)),
+    )
+
+
+def truth(attributes: np.ndarray, bank: SentenceBank) -> np.ndarray:
+    """Which sentences are true of which frames, (N, A) -> (N, M) bool."""
+    agree = attributes[:, None, :] == bank.claims[None, :, :]  # (N, M, A)
+    return (agree | (bank.claims == NOTHING)).all(axis=-1)
+
+
+def _motion(action: Action) -> int:
+    return MOTIONS.index(action.motion)
+
+
+def _moment_sentence(
+    motion: str, moment: int, rng: np.random.Generator
+) -> tuple[str, dict[str, int]]:
+    same = [action for action in ACTIONS if action.motion == motion]
     action = same[rng.integers(len(same))]
     shown = MOMENTS - 1 - moment if action.backwards else moment
-    said = (
-        action.label,
-        f"moment {shown + 1} of {MOMENTS}",
-        VIEWS[view],
-        POSTURES[posture],
-        PLACES[place],
-    )
-    opening = OPENINGS[rng.integers(len(OPENINGS))]
-    first = f"{opening} {said[0]}" if named[0] else opening
-    rest = [words for words, told in zip(said[1:], named[1:], strict=True) if told]
-    return Caption(", ".join([first, *rest]), tuple(bool(told) for told in named))
-
-
-def matches(attributes: np.ndarray, named: np.ndarray) -> np.ndarray:
-    """Which captions are true of which frames.
-
-    Caption j was drawn for frame j; it is true of frame i where they agree in all that it names.
-    attributes (N, A), named (N, A) -> (N frames, N captions) bool.
-    """
-    agree = attributes[:, None, :] == attributes[None, :, :]  # (N, N, A)
-    return (agree | ~named[None, :, :]).all(axis=-1)
+    words = f"{action.label}, moment {shown + 1} of {MOMENTS}"
+    return words, {"motion": _motion(action), "moment": moment}
 
 
 def _views(poses: Poses, take: Take) -> np.ndarray:

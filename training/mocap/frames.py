@@ -17,7 +17,7 @@ from training.mocap.actions import ACTIONS
 from training.mocap.captions import ATTRIBUTES, attributes_of
 from training.mocap.scene import Scene
 from training.mocap.take import Split, draw_take
-from training.progress import progress_bar
+from clip_har.progress import progress_bar
 
 TAKES_A_JOB = 64
 FRAMES_A_TAKE = 8

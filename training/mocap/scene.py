@@ -24,13 +24,13 @@ class Scene:
     """One body in front of a wall, ready to be posed and pictured."""
 
     def __init__(self) -> None:
-        import pybullet
-        import pybullet_data
-
-        self._bullet = pybullet
-        self._client = pybullet.connect(pybullet.DIRECT)
-        path = Path(pybullet_data.getDataPath()) / "humanoid/humanoid.urdf"
         with _quiet():
+            import pybullet
+            import pybullet_data
+
+            self._bullet = pybullet
+            self._client = pybullet.connect(pybullet.DIRECT)
+            path = Path(pybullet_data.getDataPath()) / "humanoid/humanoid.urdf"
             self._body = pybullet.loadURDF(
                 str(path), globalScaling=0.25, useFixedBase=True, physicsClientId=self._client
             )
@@ -142,7 +142,7 @@ def _backdrop(take: Take, side: int) -> np.ndarray:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps pybullet's URDF warnings, written by C code, off the terminal."""
+    """Keeps pybullet's banner and URDF warnings, written by C code, off the terminal."""
     kept = os.dup(1), os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)

@@ -1,0 +1,100 @@
+"""Torch modules to ONNX files whose inputs and outputs are those of the contract."""
+
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from clip_har.contract import AXIS_NAMES, ServedModel, TensorSpec
+
+NEWEST_IR = 10
+"""ONNX file format that the ONNX Runtime of Triton 24.10 reads."""
+EXAMPLE_SIZES = {"B": 2, "T": 3, "L": 7}  # above 1, since the exporter takes 1 for a constant
+TORCH_DTYPES = {"UINT8": torch.uint8, "INT64": torch.int64, "FP32": torch.float32}
+
+
+def onnx_from_graph(
+    graph: nn.Module, model: ServedModel, sizes: Mapping[str, int], path: Path, opset: int
+) -> None:
+    """Writes the ONNX file of one graph; `sizes` are those of the axes that the checkpoint fixes.
+
+    Raises RuntimeError where the written file is not what the contract says.
+    """
+    examples = tuple(_example(tensor, sizes) for tensor in model.inputs)
+    dims = {name: torch.export.Dim(name) for name in AXIS_NAMES.values()}
+    axes = tuple(
+        {
+            place: dims[AXIS_NAMES[axis]]
+            for place, axis in enumerate(("B", *tensor.axes))
+            if axis in AXIS_NAMES
+        }
+        for tensor in model.inputs
+    )
+    with warnings.catch_warnings(), _quiet_exporter():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            graph.eval(),
+            examples,
+            dynamo=True,
+            opset_version=opset,
+            input_names=[tensor.name for tensor in model.inputs],
+            output_names=[tensor.name for tensor in model.outputs],
+            dynamic_shapes=axes,
+            verbose=False,
+        )
+    assert program is not None
+    proto = program.model_proto
+    proto.ir_version = min(proto.ir_version, NEWEST_IR)
+    check_graph(proto, model, sizes)
+    onnx.save(proto, path)
+
+
+def check_graph(proto: onnx.ModelProto, model: ServedModel, sizes: Mapping[str, int]) -> None:
+    """Raises RuntimeError unless a graph is valid and has the contract's tensors, dtypes and axes."""
+    onnx.checker.check_model(proto, full_check=True)
+    for kind, specs, values in (
+        ("input", model.inputs, proto.graph.input),
+        ("output", model.outputs, proto.graph.output),
+    ):
+        wanted = [(spec.name, _element(spec), [-1, *spec.dims(sizes)]) for spec in specs]
+        found = [(v.name, v.type.tensor_type.elem_type, dims_of_value(v)) for v in values]
+        if wanted != found:
+            raise RuntimeError(f"{model.name}: {kind}s are {found}, the contract says {wanted}.")
+
+
+def dims_of_value(value: onnx.ValueInfoProto) -> list[int]:
+    """Dims of a graph's input or output, -1 where dynamic."""
+    shape = value.type.tensor_type.shape.dim
+    return [dim.dim_value if dim.HasField("dim_value") else -1 for dim in shape]
+
+
+def _example(tensor: TensorSpec, sizes: Mapping[str, int]) -> Tensor:
+    known = {**sizes, **EXAMPLE_SIZES}
+    shape = [known["B"], *(int(a) if a.isdigit() else known[a] for a in tensor.axes)]
+    return torch.ones(shape, dtype=TORCH_DTYPES[tensor.dtype])
+
+
+def _element(tensor: TensorSpec) -> int:
+    return {
+        "UINT8": onnx.TensorProto.UINT8,
+        "INT64": onnx.TensorProto.INT64,
+        "FP32": onnx.TensorProto.FLOAT,
+    }[tensor.dtype]
+
+
+class _quiet_exporter:  # noqa: N801
+    """Keeps the exporter's progress notes off the terminal."""
+
+    def __enter__(self) -> None:
+        self.loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+        self.levels = [logger.level for logger in self.loggers]
+        for logger in self.loggers:
+            logger.setLevel(logging.ERROR)
+
+    def __exit__(self, *_: object) -> None:
+        for logger, level in zip(self.loggers, self.levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,137 @@
+"""Proof by numbers that the graphs equal the trained model, on real clips.
+
+B clips (always one here), T frames, S side in pixels, D embedding, K classes.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from builder.graphs import VARIANT_GRAPHS
+from builder.profile import Budget
+from clip_har.contract import (
+    CLIP_EMBED,
+    FRAMES,
+    PROBS,
+    TIMES,
+    VISION_ENCODER,
+    ServedModel,
+)
+from clip_har.nn.model import CLIPHARModel
+from clip_har.spec import TemporalKind
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one engine says of one clip."""
+
+    embedding: Array
+    """Clip embedding, (D,)."""
+    probs: Array
+    """Class probabilities, (K,)."""
+
+
+@dataclass
+class Parity:
+    """How far an engine's answers are from the trained model's, over all clips."""
+
+    clips: int = 0
+    """Clips compared."""
+    max_probability_error: float = 0.0
+    """Largest absolute difference of a probability."""
+    min_cosine: float = 1.0
+    """Smallest cosine between embeddings."""
+    top1_agreement: float = 1.0
+    """Share of clips on which both name the same class first."""
+    _agreed: int = field(default=0, repr=False)
+
+    def add(self, reference: Answer, candidate: Answer) -> None:
+        """Takes one more clip into account."""
+        error = float(np.abs(reference.probs - candidate.probs).max())
+        cosine = float(reference.embedding @ candidate.embedding)
+        self._agreed += int(reference.probs.argmax() == candidate.probs.argmax())
+        self.clips += 1
+        # NaN compares false with everything: turn it into the worst value, not into no difference.
+        self.max_probability_error = max(self.max_probability_error, _or_worst(error, np.inf))
+        self.min_cosine = min(self.min_cosine, _or_worst(cosine, -1.0))
+        self.top1_agreement = self._agreed / self.clips
+
+    def check(self, name: str, budget: Budget) -> None:
+        """Raises ValueError where the engine lost more than the budget allows."""
+        faults = []
+        if self.max_probability_error > budget.max_probability_error:
+            faults.append(
+                f"probability error {self.max_probability_error:.2e} (at most "
+                f"{budget.max_probability_error:.0e})"
+            )
+        if self.min_cosine < budget.min_cosine:
+            faults.append(f"cosine {self.min_cosine:.6f} (at least {budget.min_cosine})")
+        if self.top1_agreement < budget.min_top1_agreement:
+            faults.append(
+                f"top-1 agreement {self.top1_agreement:.4f} (at least {budget.min_top1_agreement})"
+            )
+        if faults or not self.clips:
+            raise ValueError(
+                f"{name}: the graphs do not equal the trained model on {self.clips} clips: "
+                f"{'; '.join(faults) or 'nothing was compared'}. Nothing is published."
+            )
+
+    def as_table(self) -> dict[str, float]:
+        """The figures for a manifest."""
+        return {
+            "clips": self.clips,
+            "max_probability_error": self.max_probability_error,
+            "min_cosine": self.min_cosine,
+            "top1_agreement": self.top1_agreement,
+        }
+
+
+class OnnxChain:
+    """The graphs of a folder, run one after the other as an ensemble does."""
+
+    def __init__(self, graphs: Mapping[ServedModel, Path]) -> None:
+        import onnxruntime
+
+        onnxruntime.disable_telemetry_events()
+        self.sessions = {
+            model: onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+            for model, path in graphs.items()
+        }
+
+    def answer(self, kind: TemporalKind, frames: NDArray[np.uint8], times: Array) -> Answer:
+        """Frames (T, S, S, 3) and their seconds (T,) to a variant's answer."""
+        pool, classifier = VARIANT_GRAPHS[kind]
+        tensors: dict[str, NDArray[np.generic]] = {
+            FRAMES.name: frames[None],
+            TIMES.name: times[None],
+        }
+        for model in (VISION_ENCODER, pool, classifier):
+            names = [tensor.name for tensor in model.outputs]
+            feeds = {tensor.name: tensors[tensor.name] for tensor in model.inputs}
+            tensors |= dict(zip(names, self.sessions[model].run(names, feeds), strict=True))
+        return Answer(tensors[CLIP_EMBED.name][0], tensors[PROBS.name][0])
+
+
+@torch.inference_mode()
+def torch_answer(model: CLIPHARModel, frames: NDArray[np.uint8], times: Array) -> Answer:
+    """Frames (T, S, S, 3) and their seconds (T,) to the trained model's answer."""
+    seen = model(torch.from_numpy(frames.copy())[None], torch.from_numpy(times)[None])
+    return Answer(seen.embedding[0].numpy(), seen.probs[0].numpy())
+
+
+def parity_of(pairs: Iterable[tuple[Answer, Answer]]) -> Parity:
+    """Compares answers two by two: the trained model's first."""
+    parity = Parity()
+    for reference, candidate in pairs:
+        parity.add(reference, candidate)
+    return parity
+
+
+def _or_worst(value: float, worst: float) -> float:
+    return value if np.isfinite(value) else worst

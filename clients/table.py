@@ -1,0 +1,110 @@
+"""Tables for people."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from clients.classification import Outcome
+from clients.errors import RecognizerError
+from clients.report import Latency, ModelReport, Report
+from clients.selection import Shown
+from clip_har.contract import HAR_BASE, HAR_TEMPORAL
+from clip_har.labels import Prediction
+
+RIGHT, WRONG = "[green]✓[/]", "[red]✗[/]"
+
+
+def outcome_table(outcomes: Sequence[Outcome]) -> Table:
+    """One row a file: what was seen in it, or its error."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("file", overflow="fold")
+    table.add_column("action", overflow="fold")
+    table.add_column("ms", justify="right")
+    for outcome in outcomes:
+        name, result = escape(str(outcome.path)), outcome.result
+        if isinstance(result, RecognizerError):
+            table.add_row(name, f"[red]✗ {escape(str(result))}[/]", "")
+        else:
+            table.add_row(name, ranking(result.predictions), f"{result.latency_ms:.1f}")
+    return table
+
+
+def sample_table(samples: Iterable[Shown]) -> Table:
+    """One row a sample: truth, what the temporal model saw, and how fast."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"{HAR_TEMPORAL.name}, over gRPC")
+    table.add_column("truth")
+    table.add_column("file", style="dim", overflow="fold")
+    table.add_column("")
+    table.add_column("seen", overflow="fold")
+    table.add_column("ms", justify="right")
+    for one in samples:
+        mark = RIGHT if one.temporal[0].label == one.truth else WRONG
+        # A folder that is named for the class would only say the truth again.
+        short = "/".join(part for part in one.path.split("/") if part != one.truth)
+        row = (escape(one.truth), escape(short), mark, ranking(one.temporal))
+        table.add_row(*row, f"{one.latency_ms:.1f}")
+    return table
+
+
+def ranking(predictions: Sequence[Prediction]) -> str:
+    """Labels with their scores in percent, the best one bold."""
+    shown = [f"{escape(one.label)} {one.score:.1%}" for one in predictions]
+    return " [dim]·[/] ".join([f"[bold]{shown[0]}[/]", *(f"[dim]{one}[/]" for one in shown[1:])])
+
+
+def summary_table(report: Report) -> Table:
+    """Base against temporal, and what the serving itself does to the answers."""
+    base, temporal = report.models[HAR_BASE.name], report.models[HAR_TEMPORAL.name]
+    title = f"{report.data}: {report.classes} classes, {report.test_clips} test clips"
+    table = Table(box=box.ROUNDED, title=title)
+    table.add_column("")
+    table.add_column(HAR_BASE.name, justify="right")
+    table.add_column(HAR_TEMPORAL.name, justify="right")
+    for name, read in _ROWS.items():
+        table.add_row(name, read(base), read(temporal))
+    table.add_section()
+    for name, shown in _serving_rows(report):
+        table.add_row(name, "", shown)
+    return table
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _milliseconds(latency: Latency) -> str:
+    return f"{latency.p50:.1f} / {latency.p95:.1f}"
+
+
+def _difference(model: ModelReport) -> str:
+    moved = model.order_pairs_max_abs_logit_difference
+    return "-" if moved is None else f"{moved:.2g}"
+
+
+def _serving_rows(report: Report) -> list[tuple[str, str]]:
+    agree = (
+        f"{RIGHT} to the last bit"
+        if report.grpc_http_agree
+        else (f"{WRONG} differ by {report.grpc_http_max_abs_error:.1e}")
+    )
+    rows = [("gRPC = HTTP", agree)]
+    if report.parity:
+        rows += [
+            ("torch - ONNX, probabilities", f"{report.parity.torch_onnx:.1e}"),
+            ("ONNX - Triton", f"{report.parity.onnx_triton:.1e}"),
+            ("torch - Triton", f"{report.parity.torch_triton:.1e}"),
+        ]
+    return [*rows, ("server", report.versions["server"])]
+
+
+_ROWS: dict[str, Callable[[ModelReport], str]] = {
+    "top-1": lambda model: _share(model.top1),
+    "mean class accuracy": lambda model: _share(model.mean_class_accuracy),
+    "stills, top-1": lambda model: _share(model.stills_top1),
+    "order pairs (chance: 50 %)": lambda model: _share(model.order_pairs),
+    "a reversal moves the logits by": _difference,
+    "gRPC, ms p50 / p95": lambda model: _milliseconds(model.latency_ms["grpc"]),
+    "HTTP, ms p50 / p95": lambda model: _milliseconds(model.latency_ms["http"]),
+}

@@ -1,0 +1,268 @@
+"""Videos, read by FFmpeg through PyAV from memory. Nothing but the bytes at hand can be opened."""
+
+from __future__ import annotations
+
+import io
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import numpy as np
+
+from clip_har.container import Kind
+from clip_har.limits import Limits, MediaError
+from clip_har.preprocess import Pixels
+from clip_har.sampling import Timeline
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.codeccontext import VideoCodecContext
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+_DECODERS = (
+    "av1", "dnxhd", "ffv1", "h263", "h264", "hevc", "libdav1d", "mjpeg", "mpeg1video",
+    "mpeg2video", "mpeg4", "msmpeg4", "msmpeg4v2", "prores", "rawvideo", "theora", "vp8", "vp9",
+)  # fmt: skip
+"""FFmpeg's names of the decoders that may see a sender's bytes."""
+
+
+class Video:
+    """A video file: the frames of its first video stream."""
+
+    still = False
+    """A video of one frame is still a video: it has a duration."""
+
+    def __init__(self, data: bytes, kind: Kind, limits: Limits, threads: int) -> None:
+        """Reads all packets, and decodes none of them.
+
+        Raises MediaError when it cannot be read or is over a limit.
+        """
+        with _explained():
+            self._container = _opened(data, kind, limits)
+            self._stream = _video_stream(self._container)
+            self._stream.codec_context.options = _decoder_options(limits)
+            self._stream.thread_count = threads
+            self._stream.thread_type = "AUTO"
+            self._packets = _packets(self._container, self._stream, len(data), limits)
+        limits.check_size(self._stream.width, self._stream.height)
+        self.timeline = _timeline(self._packets, self._stream)
+        limits.check_seconds(self.timeline.seconds)
+        self._limits = limits
+        # AVI has no presentation times: FFmpeg's guesses are right as a set, not frame by frame.
+        self._counts = kind is Kind.AVI
+
+    def close(self) -> None:
+        """Frees the decoder. FFmpeg's objects hold each other, so nothing else would soon."""
+        self._packets.clear()
+        self._container.close()
+
+    def frames(self, indices: Sequence[int]) -> Iterator[Pixels]:
+        """The frames at ascending indices, upright: RGB (H, W, 3).
+
+        Decodes from the last key frame before each, and no further than the last of them.
+        """
+        reader = _Reader(self._stream, self._packets, self.timeline.starts, self._counts)
+        wanted = [self.timeline.starts[index] for index in indices]
+        self._limits.check_work(self._stream.width, self._stream.height, reader.cost(wanted))
+        for time in wanted:
+            with _explained():
+                frame = reader.frame_at(time)
+                self._limits.check_size(frame.width, frame.height)
+                pixels = _rgb(frame)
+            yield pixels
+
+
+class _Reader:
+    """Decodes forwards, and leaps to a later key frame where that saves work."""
+
+    def __init__(
+        self, stream: VideoStream, packets: list[Packet[Any]], starts: Sequence[int], counts: bool
+    ) -> None:
+        self._decoder: Any = stream.codec_context
+        self._packets = packets
+        self._starts = starts
+        self._counts = counts
+        self._next = 0
+        self._given = 0
+        self._decoded: deque[VideoFrame] = deque()
+        self._shown: VideoFrame | None = None
+        self._place = {_time(packet): i for i, packet in reversed(list(enumerate(packets)))}
+        self._keys = [i for i, packet in enumerate(packets) if packet.is_keyframe]
+
+    def cost(self, wanted: Sequence[int]) -> int:
+        """Packets to decode for the frames that appear at these ascending times."""
+        count = position = 0
+        for time in wanted:
+            position = max(position, self._entry(time))
+            reached = max(position, self._place[time] + 1)
+            count, position = count + reached - position, reached
+        return count
+
+    def frame_at(self, time: int) -> VideoFrame:
+        """The frame on screen at `time`, which may not lie before that of an earlier call."""
+        self._leap(self._entry(time))
+        while True:
+            while self._decoded:
+                if _at(self._decoded[0]) > time:
+                    return self._shown or self._decoded[0]
+                self._shown = self._decoded.popleft()
+                if _at(self._shown) == time:
+                    return self._shown
+            self._decode_next()
+
+    def _entry(self, time: int) -> int:
+        """The last key packet from which the frame at `time` can be decoded."""
+        if self._counts:
+            return 0
+        last = bisect_right(self._keys, self._place[time])
+        for key in reversed(self._keys[:last]):
+            # Frames that are sent after a key frame but shown before it lean on what came earlier.
+            if _time(self._packets[key]) <= time:
+                return key
+        return 0
+
+    def _leap(self, entry: int) -> None:
+        if entry > self._next:
+            self._decoder.flush_buffers()
+            self._decoded.clear()
+            self._shown = None
+            self._next = entry
+
+    def _decode_next(self) -> None:
+        if self._next > len(self._packets):
+            raise MediaError(
+                f"The video ends early: {self._given} of its {len(self._starts)} frames can be "
+                "decoded. Send the file again, whole."
+            )
+        packet = self._packets[self._next] if self._next < len(self._packets) else None
+        self._next += 1
+        for frame in self._decoder.decode(packet):
+            if self._counts:
+                frame.pts = self._starts[min(self._given, len(self._starts) - 1)]
+            self._given += 1
+            self._decoded.append(frame)
+
+
+def _opened(data: bytes, kind: Kind, limits: Limits) -> InputContainer:
+    import av
+
+    return av.open(
+        io.BytesIO(data),
+        "r",
+        format=kind.value,
+        io_open=_refuse,
+        options={
+            "codec_whitelist": ",".join(_DECODERS),
+            "threads": "1",
+            **_decoder_options(limits),
+        },
+    )
+
+
+def _decoder_options(limits: Limits) -> dict[str, str]:
+    """Bounds a frame before its memory is taken; coded in whole blocks it is a little larger."""
+    return {"max_pixels": str(2 * limits.max_pixels)}
+
+
+def _refuse(url: str, flags: int, options: object) -> NoReturn:
+    """FFmpeg calls this for whatever else a file asks it to open."""
+    raise MediaError(f"The file refers to another one, {url!r}, which is not allowed.")
+
+
+def _video_stream(container: InputContainer) -> VideoStream:
+    from av.stream import Disposition
+
+    for stream in container.streams.video:
+        if Disposition.attached_pic in stream.disposition:  # the cover of a piece of music
+            continue
+        decoder = cast("VideoCodecContext | None", stream.codec_context)
+        if decoder is None or decoder.name not in _DECODERS:
+            raise MediaError(
+                f"The video is coded as {decoder.name if decoder else 'unknown'}, which is not "
+                "read here: "
+                "send H.264, HEVC, VP8, VP9, AV1, MPEG-4 or MJPEG."
+            )
+        return stream
+    raise MediaError("The file has no video stream. Send a video, or a picture.")
+
+
+def _packets(
+    container: InputContainer, stream: VideoStream, length: int, limits: Limits
+) -> list[Packet[Any]]:
+    """All packets in the order of decoding."""
+    packets: list[Packet[Any]] = []
+    size = 0
+    for packet in container.demux(stream):
+        if not packet.size:
+            continue
+        size += packet.size
+        # An index may name the same bytes again and again.
+        if packet.is_corrupt or size > length:
+            raise MediaError(
+                "The video ends early: its index promises more than the file holds. "
+                "Send the file again, whole."
+            )
+        packets.append(packet)
+        limits.check_frames(len(packets))
+    if not packets:
+        raise MediaError("The video has no frames.")
+    return packets
+
+
+def _timeline(packets: list[Packet[Any]], stream: VideoStream) -> Timeline:
+    shown = {_time(packet): packet for packet in packets if not packet.is_discard}
+    if not shown:
+        raise MediaError("The video has no frames: its edit list leaves none to show.")
+    starts = sorted(shown)
+    gap = starts[-1] - starts[-2] if len(starts) > 1 else 1
+    end = starts[-1] + max(shown[starts[-1]].duration or gap, 1)
+    return Timeline(starts, end, stream.time_base or Fraction(1))
+
+
+def _time(packet: Packet[Any]) -> int:
+    time = packet.dts if packet.pts is None else packet.pts
+    if time is None:
+        raise MediaError("The video is damaged: a frame has no time.")
+    return time
+
+
+def _at(frame: VideoFrame) -> int:
+    if frame.pts is None:
+        raise MediaError("The video is damaged: a frame has no time.")
+    return frame.pts
+
+
+def _rgb(frame: VideoFrame) -> Pixels:
+    """RGB (H, W, 3), turned by the display matrix."""
+    pixels = cast(Pixels, frame.reformat(format="rgb24", threads=1).to_ndarray())  # (H, W, 3)
+    matrix: Any = cast(Any, frame.side_data).get("DISPLAYMATRIX")
+    if matrix is not None:
+        pixels = _turned(pixels, np.frombuffer(matrix, np.int32).tolist())
+    return np.ascontiguousarray(pixels)
+
+
+def _turned(pixels: Pixels, matrix: Sequence[int]) -> Pixels:
+    """Quarter turns and mirrors: (x, y) goes to (a x + c y, b x + d y)."""
+    a, b, _, c, d = matrix[:5]
+    if abs(a) < abs(b):
+        pixels, a, d = pixels.transpose(1, 0, 2), c, b
+    return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+
+
+@contextmanager
+def _explained() -> Generator[None]:
+    """Turns what FFmpeg says of bad bytes into a MediaError."""
+    try:
+        yield
+    except MediaError:
+        raise
+    except Exception as error:
+        raise MediaError(
+            "The video is damaged, ends early, or is not what its first bytes say: "
+            f"{getattr(error, 'strerror', None) or error or type(error).__name__}."
+        ) from error

@@ -1,0 +1,66 @@
+"""The Triton side of preprocessing: tensors in and out, one answer a request."""
+
+import json
+from collections.abc import Mapping
+
+import triton_python_backend_utils as pb_utils
+
+from clip_har.contract import FRAMES, MEDIA, TIMES
+from clip_har.media import MediaError, MediaSettings, frames_from_batch
+
+BACKEND_PARAMETERS = ("EXECUTION_ENV_PATH", "FORCE_CPU_ONLY_INPUT_TENSORS")
+"""Parameters that Triton's Python backend reads itself."""
+
+PLACEHOLDER = "filled in by the builder"
+
+
+class TritonPythonModel:
+    """Decodes the media of each request."""
+
+    def initialize(self, args: Mapping[str, str]) -> None:
+        """Reads the parameters. One that is wrong fails the load, with one line that says why."""
+        try:
+            self.settings = settings_from_config(json.loads(args["model_config"]))
+        except ValueError as error:
+            raise pb_utils.TritonModelException(str(error).replace("\n", " ")) from None
+
+    def execute(self, requests: list) -> list:
+        """Answers each request by itself: an error stays with the request that caused it."""
+        return [self._response(request) for request in requests]
+
+    def _response(self, request: object) -> object:
+        try:
+            media = pb_utils.get_input_tensor_by_name(request, MEDIA.name).as_numpy()  # (B, 1)
+            frames, times = frames_from_batch(media.reshape(-1).tolist(), self.settings)
+        except MediaError as error:
+            return failure(str(error), pb_utils.TritonError.INVALID_ARG)
+        except Exception as error:
+            pb_utils.Logger.log_error(f"preprocess: {type(error).__name__}: {error}")
+            return failure(
+                f"Preprocessing failed ({type(error).__name__}); the server's log says more.",
+                pb_utils.TritonError.INTERNAL,
+            )
+        return pb_utils.InferenceResponse(
+            [pb_utils.Tensor(FRAMES.name, frames), pb_utils.Tensor(TIMES.name, times)]
+        )
+
+
+def settings_from_config(config: Mapping[str, object]) -> MediaSettings:
+    """The settings in config.pbtxt; raises ValueError for a wrong, missing or unknown parameter."""
+    parameters = {
+        key: value["string_value"]
+        for key, value in config["parameters"].items()
+        if key not in BACKEND_PARAMETERS
+    }
+    unfilled = [key for key, value in parameters.items() if value == PLACEHOLDER]
+    if unfilled:
+        raise ValueError(
+            f"preprocess: parameters {' and '.join(unfilled)} are not filled in: this is the "
+            "source of the model. Serve a repository that the builder made (python -m builder)."
+        )
+    return MediaSettings.from_table(parameters, "preprocess: config.pbtxt: parameters")
+
+
+def failure(message: str, code: object) -> object:
+    """A response that says why there is no answer."""
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code))

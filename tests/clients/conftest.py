@@ -1,0 +1,128 @@
+"""A server with the served models' contract, and media and a labelled data set that it can read."""
+
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from clients.recognizer import Recognizer
+from server.discovery import find_server
+from server.process import RunningServer, running
+
+SOURCE = Path(__file__).parent / "stand_in"
+MODELS = {
+    "har_base": {},
+    "har_temporal": {"ordered": "true"},
+    "har_embed": {"output": "EMBEDDING", "ordered": "true"},
+    "har_slow": {"seconds": "0.5", "queue": "1"},
+}
+LABELS = ("red", "green", "blue", "brightening", "darkening")
+COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
+LEVELS = (0, 60, 120, 180, 255)
+
+
+@pytest.fixture(scope="session")
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A real Triton with stand-in models."""
+    if find_server() is None:
+        pytest.skip("no tritonserver is installed; run: python -m server install")
+    folder = tmp_path_factory.mktemp("stand_in")
+    for name, settings in MODELS.items():
+        write_model(folder / "repository" / name, settings)
+    with running(folder / "repository", log_path=folder / "server.log") as server:
+        yield server
+
+
+def write_model(folder: Path, settings: dict[str, str]) -> None:
+    given = {"output": "PROBS", "ordered": "false", "seconds": "0", "queue": "0"} | settings
+    labels = 'label_filename: "labels.txt"' if given["output"] == "PROBS" else ""
+    (folder / "1").mkdir(parents=True)
+    shutil.copy(SOURCE / "model.py", folder / "1")
+    config = Template((SOURCE / "config.pbtxt").read_text()).substitute(given, labels=labels)
+    (folder / "config.pbtxt").write_text(config)
+    (folder / "labels.txt").write_text("\n".join(LABELS) + "\n")
+
+
+@pytest.fixture(params=["grpc", "http"])
+def recognizer(request: pytest.FixtureRequest, stand_in: RunningServer) -> Iterator[Recognizer]:
+    """A connection to the stand-in, over each protocol in turn."""
+    urls = {"grpc": stand_in.grpc_url, "http": stand_in.http_url}
+    with Recognizer(urls[request.param], protocol=request.param) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="session")
+def clip_of() -> Callable[[str], bytes]:
+    """A video of a class: one colour, or greys that go up or down."""
+
+    def clip(label: str) -> bytes:
+        levels = LEVELS if label == "brightening" else LEVELS[::-1]
+        colours = [COLOURS[label]] * 5 if label in COLOURS else [(one,) * 3 for one in levels]
+        return mjpeg_video([Image.new("RGB", (64, 48), colour) for colour in colours])
+
+    return clip
+
+
+def mjpeg_video(pictures: list[Image.Image]) -> bytes:
+    """Every frame for itself, so that a reversal has exactly the same pictures."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="avi") as container:
+        stream: Any = container.add_stream("mjpeg", rate=Fraction(10))
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj444p"
+        for picture in pictures:
+            frame = av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return file.getvalue()
+
+
+@pytest.fixture
+def data(tmp_path: Path, clip_of: Callable[[str], bytes]) -> Path:
+    """A data set: two test clips a class, one of them mislabelled; a still a colour; one pair."""
+    folder = tmp_path / "data"
+    clips = []
+    for label in LABELS:
+        for number in range(2):
+            told = "green" if (label, number) == ("red", 1) else label
+            line = write_listed(folder, f"test/{label}/{number}.avi", told, clip_of(label))
+            clips.append({**line, "split": "test", "seconds": 0.5, "frames": 5})
+    stills = []
+    for label, colour in COLOURS.items():
+        file = io.BytesIO()
+        Image.new("RGB", (64, 48), colour).save(file, format="JPEG")
+        stills.append(write_listed(folder, f"stills/{label}.jpg", label, file.getvalue()))
+    pair = {
+        "forward": "test/brightening/0.avi",
+        "backward": "test/darkening/0.avi",
+        "label": "brightening",
+        "reversed_label": "darkening",
+    }
+    manifest = {
+        "name": "colours",
+        "source": "Made for a test.",
+        "labels": sorted(LABELS),
+        "reversals": {"brightening": "darkening", "darkening": "brightening"},
+        "clips": clips,
+        "stills": stills,
+        "pairs": [pair],
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def write_listed(folder: Path, path: str, label: str, content: bytes) -> dict[str, str]:
+    """Writes a file and gives its line of the manifest."""
+    file = folder / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    return {"path": path, "label": label, "sha256": hashlib.sha256(content).hexdigest()}

@@ -1,0 +1,173 @@
+"""Renders the mocap data set: MP4 clips in class folders, JPEG stills, reversed pairs, a manifest."""
+
+import json
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from clip_har.config import Config
+from clip_har.dataset import MANIFEST_FILE, Clip, DataSet, Pair, Sample, SplitName
+from clip_har.product import file_hash, fingerprint, is_current, record_inputs, staged
+from training.mocap.actions import ACTION_OF_LABEL, LABELS, REVERSAL_OF_LABEL
+from training.mocap.scene import Scene
+from training.mocap.take import draw_take
+from training.mocap.video import jpeg_from_picture, write_mjpeg, write_mp4
+
+CODE = Path(__file__).parent
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+SOURCE = (
+    "Synthetic video of real motion: motion-capture recordings of the PyPI package pybullet, "
+    "rendered by its software renderer."
+)
+
+
+class MocapConfig(Config):
+    """Settings of the mocap data set."""
+
+    seed: int
+    """Fixes every clip."""
+    side: int = Field(ge=32, multiple_of=2)
+    """Side of the square pictures in pixels."""
+    fps: int = Field(ge=5)
+    """Pictures a second."""
+    train_clips: int = Field(ge=1)
+    """Training clips a class."""
+    val_clips: int = Field(ge=1)
+    """Validation clips a class."""
+    test_clips: int = Field(ge=1)
+    """Test clips a class."""
+    stills: int = Field(ge=0)
+    """JPEG stills a class, each from another test clip."""
+
+    def clips_of(self, split: SplitName) -> int:
+        """Clips a class in a split."""
+        return {"train": self.train_clips, "val": self.val_clips, "test": self.test_clips}[split]
+
+
+@dataclass(frozen=True)
+class ClipJob:
+    """One clip to render."""
+
+    folder: Path
+    config: MocapConfig
+    split: SplitName
+    label: str
+    number: int
+
+    @property
+    def path(self) -> str:
+        """Where the clip goes, relative to the data set."""
+        return f"{self.split}/{self.label}/{self.number:04d}.mp4"
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What one job wrote."""
+
+    clip: Clip
+    still: Sample | None
+    pair: Pair | None
+
+
+def render_mocap(
+    config: MocapConfig,
+    folder: Path,
+    progress: Callable[[Iterable[Rendered], str, int], Iterable[Rendered]],
+) -> bool:
+    """Writes the data set, whole or not at all; returns False where it was there and up to date.
+
+    `progress` wraps the finished clips, with a title and their number, to show how far they are.
+    """
+    made_from = fingerprint({"config": config.model_dump(), "code": CODE})
+    if is_current(folder, made_from):
+        return False
+    with staged(folder) as staging:
+        jobs = _jobs(config, staging)
+        with worker_pool() as pool:
+            results = pool.map(_render, jobs, chunksize=4)
+            rendered = list(progress(results, "render clips", len(jobs)))
+        data_set = DataSet(
+            name="mocap",
+            source=SOURCE,
+            labels=LABELS,
+            reversals=REVERSAL_OF_LABEL,
+            clips=tuple(one.clip for one in rendered),
+            stills=tuple(one.still for one in rendered if one.still),
+            pairs=tuple(one.pair for one in rendered if one.pair),
+        )
+        (staging / MANIFEST_FILE).write_text(json.dumps(data_set.model_dump(), indent=1) + "\n")
+        record_inputs(staging, made_from)
+    return True
+
+
+def worker_pool() -> ProcessPoolExecutor:
+    """One renderer a core; a fresh process each, since pybullet keeps state that a fork would share."""
+    return ProcessPoolExecutor(mp_context=get_context("spawn"))
+
+
+@cache
+def worker_scene() -> Scene:
+    """The scene of this process, made once."""
+    return Scene()
+
+
+def _jobs(config: MocapConfig, folder: Path) -> list[ClipJob]:
+    return [
+        ClipJob(folder, config, split, label, number)
+        for split in SPLITS
+        for label in LABELS
+        for number in range(config.clips_of(split))
+    ]
+
+
+def _render(job: ClipJob) -> Rendered:
+    config = job.config
+    place = [config.seed, SPLITS.index(job.split), LABELS.index(job.label), job.number]
+    rng = np.random.default_rng(place)
+    take = draw_take(ACTION_OF_LABEL[job.label], job.split, rng)
+    pictures = worker_scene().pictures(take, take.times(config.fps), config.side)  # (N, S, S, 3)
+    target = job.folder / job.path
+    write_mp4(target, pictures, config.fps)
+    clip = Clip(
+        path=job.path,
+        label=job.label,
+        sha256=file_hash(target),
+        split=job.split,
+        seconds=round(len(pictures) / config.fps, 3),
+        frames=len(pictures),
+    )
+    held_out = job.split == "test"
+    return Rendered(
+        clip=clip,
+        still=_still(job, pictures, rng) if held_out and job.number < config.stills else None,
+        pair=_pair(job, pictures) if held_out and job.label in REVERSAL_OF_LABEL else None,
+    )
+
+
+def _still(job: ClipJob, pictures: np.ndarray, rng: np.random.Generator) -> Sample:
+    path = f"stills/{job.label}/{job.number:04d}.jpg"
+    target = job.folder / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    middle = len(pictures) // 2 + int(rng.integers(-len(pictures) // 5, len(pictures) // 5 + 1))
+    target.write_bytes(jpeg_from_picture(pictures[middle]))
+    return Sample(path=path, label=job.label, sha256=file_hash(target))
+
+
+def _pair(job: ClipJob, pictures: np.ndarray) -> Pair:
+    forward = f"pairs/{job.label}/{job.number:04d}.avi"
+    backward = f"pairs/{job.label}/{job.number:04d}-reversed.avi"
+    jpegs = [jpeg_from_picture(picture) for picture in pictures]
+    write_mjpeg(job.folder / forward, jpegs, pictures.shape[1:3], job.config.fps)
+    write_mjpeg(job.folder / backward, jpegs[::-1], pictures.shape[1:3], job.config.fps)
+    return Pair(
+        forward=forward,
+        backward=backward,
+        label=job.label,
+        reversed_label=REVERSAL_OF_LABEL[job.label],
+    )
