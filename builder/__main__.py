@@ -1,5 +1,6 @@
 """python -m builder: checkpoints to a servable Triton model repository."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -55,7 +56,8 @@ def _parity_table(parity: dict[str, dict[str, float]]) -> Table:
 
 
 def _quiet() -> None:
-    """transformers reports the loading of weights; this command has its own progress bars."""
+    """Own progress bars are enough, and ONNX Runtime shall not write its telemetry to the home."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when onnxruntime is imported
     import transformers
 
     transformers.logging.set_verbosity_error()

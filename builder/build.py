@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from builder.checkpoints import Variants, variants_from_folder
 from builder.graphs import SHARED_GRAPHS, VARIANT_GRAPHS
 from builder.onnx_export import onnx_from_graph
@@ -27,12 +25,13 @@ from clip_har.product import (
     tree_hash,
 )
 from clip_har.provenance import provenance
+from clip_har.reference import REFERENCE_FILE, Answers, BuilderError, Reference, ReferenceClip
 from clip_har.spec import TemporalKind
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ROOT / "model_repository"
 CODE = (ROOT / "builder", ROOT / "clip_har")
-REPOSITORY, MANIFEST, REFERENCE = "model_repository", "manifest.json", "reference.json"
+REPOSITORY, MANIFEST = "model_repository", "manifest.json"
 PUBLIC: dict[TemporalKind, ServedModel] = {"mean": HAR_BASE, "attention_motion": HAR_TEMPORAL}
 PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "tritonclient", "numpy")
 Progress = Callable[[Iterable[object], str, int], Iterable[object]]
@@ -73,11 +72,12 @@ def build(
         for path in graphs.values():
             path.unlink()
         (staging / "graphs").rmdir()
-        (staging / REFERENCE).write_text(json.dumps(reference) + "\n")
+        (staging / REFERENCE_FILE).write_text(reference.model_dump_json() + "\n")
         manifest = _manifest(profile, variants, parity, graphs, staging)
         (staging / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
         record_inputs(staging, made_from)
-    return Build(out, manifest["parity"], fresh=True)
+    table = {name: figures.as_table() for name, figures in parity.items()}
+    return Build(out, table, fresh=True)
 
 
 def usable_cores() -> int:
@@ -120,28 +120,31 @@ def _proved(
     data: Path,
     graphs: dict[ServedModel, Path],
     progress: Progress,
-) -> tuple[dict[str, Parity], dict[str, object]]:
+) -> tuple[dict[str, Parity], Reference]:
     """Compares torch with ONNX on held-out media; raises ValueError over the budget."""
     chain = OnnxChain(graphs)
     parity = {PUBLIC[kind].name: Parity() for kind in variants.models}
     samples = parity_samples(data_set, profile.parity_clips)
-    entries: list[dict[str, object]] = []
+    clips: list[ReferenceClip] = []
     size = variants.spec.preprocessing.image_size
     for sample in progress(samples, "prove parity", len(samples)):
         assert isinstance(sample, Sample)
         media = sample_bytes(data, sample)
         frames, times = frames_from_media(media, variants.spec.frames, size, Limits())
-        told: dict[str, dict[str, list[float]]] = {}
+        told: dict[str, Answers] = {}
         for kind, model in variants.models.items():
             name = PUBLIC[kind].name
-            trained, exported = torch_answer(model, frames, times), chain.answer(kind, frames, times)
+            trained, exported = (
+                torch_answer(model, frames, times),
+                chain.answer(kind, frames, times),
+            )
             parity[name].add(trained, exported)
-            told[name] = {"torch": _floats(trained), "onnx": _floats(exported)}
-        entries.append({"path": sample.path, "sha256": sample.sha256, "models": told})
+            told[name] = Answers(torch=_floats(trained), onnx=_floats(exported))
+        clips.append(ReferenceClip(path=sample.path, sha256=sample.sha256, models=told))
     for name, figures in parity.items():
         figures.check(name, profile.budget)
     worst = max(figures.max_probability_error for figures in parity.values())
-    return parity, {"max_abs_error": {"torch_onnx": worst}, "clips": entries}
+    return parity, Reference(max_abs_error=BuilderError(torch_onnx=worst), clips=tuple(clips))
 
 
 def parity_samples(data_set: DataSet, per_class: int) -> list[Sample]:
@@ -153,8 +156,8 @@ def parity_samples(data_set: DataSet, per_class: int) -> list[Sample]:
     return chosen
 
 
-def _floats(answer: Answer) -> list[float]:
-    return [float(value) for value in np.asarray(answer.probs, np.float64)]
+def _floats(answer: Answer) -> tuple[float, ...]:
+    return tuple(float(value) for value in answer.probs)
 
 
 def _manifest(

@@ -61,7 +61,9 @@ def _checkpoints_below(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.glob(f"*/{SPEC_FILE}"))
 
 
-def _check_shared(models: dict[TemporalKind, CLIPHARModel], places: dict[TemporalKind, Path]) -> None:
+def _check_shared(
+    models: dict[TemporalKind, CLIPHARModel], places: dict[TemporalKind, Path]
+) -> None:
     first, *others = models
     for other in others:
         a, b = models[first], models[other]

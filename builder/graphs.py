@@ -1,4 +1,4 @@
-"""The networks as they are served: one torch module for each ONNX graph, with the contract's tensors.
+"""The networks as they are served: a torch module for each ONNX graph, with the contract's tensors.
 
 B clips, T frames, S side in pixels, D embedding, K classes, L tokens; B is also a batch of texts.
 """
@@ -117,7 +117,7 @@ def folded(convolution: nn.Conv2d, preprocessing: Preprocessing) -> nn.Conv2d:
     shift = (weight * mean / std).sum(dim=(1, 2, 3))
     bias = torch.zeros_like(shift) if convolution.bias is None else convolution.bias.detach()
     out = nn.Conv2d(
-        3, weight.shape[0], weight.shape[2], stride=convolution.stride, bias=True
+        3, weight.shape[0], weight.shape[2], stride=weight.shape[2], bias=True
     )  # (., 3, S, S) -> (., D, S/P, S/P)
     out.weight = nn.Parameter(weight / (255 * std))
     out.bias = nn.Parameter(bias - shift)

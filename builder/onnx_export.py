@@ -54,7 +54,7 @@ def onnx_from_graph(
 
 
 def check_graph(proto: onnx.ModelProto, model: ServedModel, sizes: Mapping[str, int]) -> None:
-    """Raises RuntimeError unless a graph is valid and has the contract's tensors, dtypes and axes."""
+    """Raises RuntimeError unless a graph is valid and its tensors are the contract's."""
     onnx.checker.check_model(proto, full_check=True)
     for kind, specs, values in (
         ("input", model.inputs, proto.graph.input),

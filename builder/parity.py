@@ -6,6 +6,7 @@ B clips (always one here), T frames, S side in pixels, D embedding, K classes.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,9 +97,8 @@ class OnnxChain:
     """The graphs of a folder, run one after the other as an ensemble does."""
 
     def __init__(self, graphs: Mapping[ServedModel, Path]) -> None:
-        import onnxruntime
+        import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 
-        onnxruntime.disable_telemetry_events()
         self.sessions = {
             model: onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
             for model, path in graphs.items()
@@ -107,7 +107,7 @@ class OnnxChain:
     def answer(self, kind: TemporalKind, frames: NDArray[np.uint8], times: Array) -> Answer:
         """Frames (T, S, S, 3) and their seconds (T,) to a variant's answer."""
         pool, classifier = VARIANT_GRAPHS[kind]
-        tensors: dict[str, NDArray[np.generic]] = {
+        tensors: dict[str, Any] = {
             FRAMES.name: frames[None],
             TIMES.name: times[None],
         }

@@ -42,15 +42,15 @@ def classify(
     Exits with 0 if all files were read, 1 if some were not, 2 if there was nothing to read.
     """
     from clients.classification import Outcome, outcomes
-    from clients.sources import find_media
-    from clients.progress import track
     from clients.recognizer import Recognizer
+    from clients.sources import find_media
     from clients.table import outcome_table
+    from clip_har.progress import progress_bar
 
     found = find_media(paths)
     results: list[Outcome] = []
     # On one terminal, JSON lines and a bar would write over each other.
-    watched = found if json and sys.stdout.isatty() else track(found, "classifying")
+    watched = found if json and sys.stdout.isatty() else progress_bar(found, "classifying")
     with Recognizer(url, protocol=protocol) as recognizer:
         try:
             for outcome in outcomes(recognizer, watched, model, top_k):
@@ -81,18 +81,18 @@ def evaluate(
     from clients.contact_sheet import contact_sheet
     from clients.held_out import held_out_from_folder
     from clients.measurement import measure
-    from clients.progress import track
     from clients.recognizer import Recognizer
     from clients.reference import Reference, parity
     from clients.report import report_of, write_report
     from clients.selection import sheet_clips, sheet_pairs, table_samples
     from clients.table import sample_table, summary_table
+    from clip_har.progress import progress_bar
 
     held_out = held_out_from_folder(data)
     expected = Reference.from_json(reference) if reference else None
     with Recognizer(grpc_url) as grpc, Recognizer(http_url, protocol="http") as http:
         compared = parity(expected, held_out, grpc) if expected else None
-        measured = measure(held_out, {"grpc": grpc, "http": http}, track)
+        measured = measure(held_out, {"grpc": grpc, "http": http}, progress_bar)
     report = report_of(held_out, measured, compared)
     answered = measured.answered_part(held_out)
     clips, pairs = sheet_clips(answered, measured, top_k), sheet_pairs(answered, measured, top_k)

@@ -72,6 +72,8 @@ class Recognizer:
         """
         if top_k < 1:
             raise ValueError(f"top_k is {top_k}: expected 1 or more.")
+        if not items:
+            return []
         tensor = _media_tensor(items)
         start = time.perf_counter()
         rows = self._transport.infer(model, (MEDIA, tensor), PROBS, class_count=top_k)  # (B, top_k)

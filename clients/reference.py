@@ -1,51 +1,14 @@
 """The builder's own answers to some clips, to hold the server's against."""
 
 import hashlib
-from collections.abc import Mapping
 
 import numpy as np
-from pydantic import Field
 
 from clients.evaluation import max_abs_error
 from clients.held_out import HeldOut
 from clients.recognizer import Recognizer
 from clip_har.config import Config
-
-
-class Answers(Config):
-    """What the stages before the server say about a clip."""
-
-    torch: tuple[float, ...]
-    """Probabilities of the trained model, K."""
-    onnx: tuple[float, ...]
-    """Probabilities of the exported graphs, K."""
-
-
-class ReferenceClip(Config):
-    """One clip with its answers."""
-
-    path: str
-    """Where it is, relative to the data set."""
-    sha256: str
-    """Hash of its bytes."""
-    models: Mapping[str, Answers] = Field(min_length=1)
-    """Answers by the name of the served model."""
-
-
-class BuilderError(Config):
-    """What the builder measured between its own stages."""
-
-    torch_onnx: float
-    """Largest difference of probabilities between the trained model and its graphs."""
-
-
-class Reference(Config):
-    """The reference file."""
-
-    max_abs_error: BuilderError
-    """The builder's own comparison."""
-    clips: tuple[ReferenceClip, ...] = Field(min_length=1)
-    """The clips that it compared on."""
+from clip_har.reference import Reference
 
 
 class Parity(Config):

@@ -1,4 +1,4 @@
-"""The tensors and models that every stage agrees on. Export, pbtxt, server and clients read them here.
+"""The tensors and models that every stage agrees on: export, pbtxt, server and clients.
 
 Axes: a batch axis B stands in front of every tensor and is not written. T frames, S side of the
 model's input in pixels, D embedding, K classes, L tokens.
@@ -10,7 +10,7 @@ from typing import Literal
 
 Dtype = Literal["UINT8", "INT64", "FP32", "BYTES"]
 AXIS_NAMES = {"B": "batch", "T": "frames", "L": "tokens"}
-"""Axes whose size a request decides, with their names in a graph; the checkpoint fixes the others."""
+"""Axes whose size a request decides, with their names in a graph; a checkpoint fixes the others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ class DataSet(Config):
     """Where the media come from, in a sentence."""
     labels: tuple[str, ...] = Field(min_length=2)
     """Names of the classes."""
-    reversals: dict[str, str] = {}
+    reversals: dict[str, str] = Field(default_factory=dict)
     """For a class that has one, the class that the same clip played backwards shows."""
     clips: tuple[Clip, ...]
     """Videos of every split."""
@@ -91,7 +91,9 @@ def sample_bytes(folder: Path, sample: Sample) -> bytes:
     """The bytes of a listed file; raises ValueError if it is missing or not the one listed."""
     path = folder / sample.path
     if not path.is_file():
-        raise ValueError(f"{path}: listed in {MANIFEST_FILE}, but missing. Build the data set again.")
+        raise ValueError(
+            f"{path}: listed in {MANIFEST_FILE}, but missing. Build the data set again."
+        )
     if file_hash(path) != sample.sha256:
         raise ValueError(
             f"{path}: not the file that {MANIFEST_FILE} lists (its sha256 differs). "

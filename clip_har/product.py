@@ -7,7 +7,7 @@ A product is a folder. It is written beside its target and renamed when it is co
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ INPUTS_FILE = "inputs.json"
 
 
 @contextmanager
-def staged(target: Path) -> Iterator[Path]:
+def staged(target: Path) -> Generator[Path]:
     """Gives an empty folder that becomes `target` only if the block ends well.
 
     What stood at `target` is replaced in the same moment, and untouched if the block fails.
@@ -87,5 +87,8 @@ def tree_hash(path: Path) -> str:
 
 def file_hash(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,6 +1,7 @@
 """Progress bars for long work, on standard error."""
 
 from collections.abc import Iterable, Iterator
+from operator import length_hint
 from typing import TypeVar
 
 from rich.console import Console
@@ -16,8 +17,14 @@ from rich.progress import (
 Item = TypeVar("Item")
 
 
-def progress_bar(items: Iterable[Item], title: str, total: int, done: int = 0) -> Iterator[Item]:
-    """Yields the items while a bar says how far they are and what is left."""
+def progress_bar(
+    items: Iterable[Item], title: str, total: int | None = None, done: int = 0
+) -> Iterator[Item]:
+    """Yields the items while a bar says how far they are and what is left; one item needs none.
+
+    `total` counts the items where they cannot be counted; `done` of them are behind already.
+    """
+    count = length_hint(items) if total is None else total
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -25,5 +32,8 @@ def progress_bar(items: Iterable[Item], title: str, total: int, done: int = 0) -
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield from progress.track(items, total=total, completed=done, description=title)
+    # Redirecting would move what is printed meanwhile from standard output to standard error.
+    with Progress(
+        *columns, console=Console(stderr=True), redirect_stdout=False, disable=count < 2
+    ) as progress:
+        yield from progress.track(items, total=count, completed=done, description=title)

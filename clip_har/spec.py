@@ -51,7 +51,9 @@ class ModelSpec(Config):
             raise ValueError(f"labels must differ, but these occur twice: {', '.join(doubled)}")
         blank = [prompt for prompt in self.prompts if "{}" not in prompt]
         if blank:
-            raise ValueError(f"every prompt needs {{}} where the label goes, but {blank[0]!r} has none")
+            raise ValueError(
+                f"every prompt needs {{}} where the label goes, but {blank[0]!r} has none"
+            )
         return self
 
     @property

@@ -6,7 +6,7 @@ import io
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -42,19 +42,20 @@ class Video:
 
         Raises MediaError when it cannot be read or is over a limit.
         """
-        with _explained():
-            self._container = _opened(data, kind, limits)
+        self._limits = limits
+        # AVI has no presentation times: FFmpeg's guesses are right as a set, not frame by frame.
+        self._counts = kind is Kind.AVI
+        with _explained(), ExitStack() as on_failure:
+            self._container = on_failure.enter_context(_opened(data, kind, limits))
             self._stream = _video_stream(self._container)
             self._stream.codec_context.options = _decoder_options(limits)
             self._stream.thread_count = threads
             self._stream.thread_type = "AUTO"
             self._packets = _packets(self._container, self._stream, len(data), limits)
-        limits.check_size(self._stream.width, self._stream.height)
-        self.timeline = _timeline(self._packets, self._stream)
-        limits.check_seconds(self.timeline.seconds)
-        self._limits = limits
-        # AVI has no presentation times: FFmpeg's guesses are right as a set, not frame by frame.
-        self._counts = kind is Kind.AVI
+            limits.check_size(self._stream.width, self._stream.height)
+            self.timeline = _timeline(self._packets, self._stream)
+            limits.check_seconds(self.timeline.seconds)
+            on_failure.pop_all()
 
     def close(self) -> None:
         """Frees the decoder. FFmpeg's objects hold each other, so nothing else would soon."""
@@ -156,6 +157,7 @@ def _opened(data: bytes, kind: Kind, limits: Limits) -> InputContainer:
         "r",
         format=kind.value,
         io_open=_refuse,
+        metadata_errors="replace",  # titles come in any encoding, and nobody reads them
         options={
             "codec_whitelist": ",".join(_DECODERS),
             "threads": "1",

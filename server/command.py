@@ -19,6 +19,8 @@ def command_line(
     wanted = _options(repository, endpoints) | _layout(server)
     if not GPU_DRIVER.exists():
         wanted |= {"allow-gpu-metrics": "false", "pinned-memory-pool-byte-size": "0"}
+    if server.bundled:  # 2.51 was seen to hang where four models load at once on a starved machine
+        wanted["model-load-thread-count"] = "1"
     known = server.options()
     arguments = [f"--{name}={value}" for name, value in wanted.items() if name in known]
     arguments.append("--disable-auto-complete-config")

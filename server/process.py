@@ -1,7 +1,6 @@
 """A tritonserver: started on a repository, asked whether it answers, stopped without a trace.
 
-with running(repository) as server:
-    call(server.grpc_url)
+`with running(repository) as server:` gives `server.grpc_url`, `server.http_url`, `server.log_path`.
 """
 
 import os
@@ -23,7 +22,7 @@ from server.log import failure_excerpt
 from server.machine import SHARED_MEMORY, check_shared_memory, find_libpython
 from server.readiness import check_models, is_up
 
-START_TIMEOUT = 600.0
+START_TIMEOUT = 300.0
 """Seconds until a server that is still loading is given up."""
 ANSWER_TIMEOUT = 30.0
 """Seconds until a model that does not answer counts as broken."""

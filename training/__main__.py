@@ -27,8 +27,8 @@ def render_mocap(
     data = data_set_from_folder(out)
     splits = ", ".join(f"{len(data.split(name))} {name}" for name in ("train", "val", "test"))
     console.print(
-        f"{out}: {'written' if fresh else 'up to date'}; {len(data.labels)} classes, {splits} clips, "
-        f"{len(data.stills)} stills, {len(data.pairs)} reversed pairs"
+        f"{out}: {'written' if fresh else 'up to date'}; {len(data.labels)} classes, "
+        f"{splits} clips, {len(data.stills)} stills, {len(data.pairs)} reversed pairs"
     )
 
 

@@ -11,16 +11,17 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers import CLIPModel
 
 from clip_har.dataset import Clip, sample_bytes
 from clip_har.limits import Limits
 from clip_har.media import clip_from_media
-from clip_har.nn.clip import Normalize, encode_frames
+from clip_har.nn.clip import encode_frames, pixels_from_frames
 from clip_har.preprocess import pixels_from_image
 from clip_har.product import fingerprint, is_current, record_inputs, staged
+from clip_har.progress import progress_bar
 from clip_har.sampling import Timeline, centre_frames, every_frame
 from clip_har.spec import Preprocessing
-from clip_har.progress import progress_bar
 
 PAST_THE_END = 2.0  # where a padded frame ends; places in a clip go from 0 to 1
 
@@ -85,16 +86,15 @@ def features_from_clips(
 class FrozenEncoder:
     """A CLIP's vision tower that is not trained."""
 
-    def __init__(self, clip, preprocessing: Preprocessing, identity: str) -> None:  # noqa: ANN001
+    def __init__(self, clip: CLIPModel, preprocessing: Preprocessing, identity: str) -> None:
         self.clip = clip.eval()
-        self.size = preprocessing.image_size
+        self.preprocessing = preprocessing
         self.identity = identity
-        self.normalize = Normalize(preprocessing)
 
     @torch.inference_mode()
     def __call__(self, frames: np.ndarray) -> Tensor:
         """Uint8 frames (N, S, S, 3) -> unit frame embeddings (N, D)."""
-        pixels = self.normalize(torch.from_numpy(frames)[None])  # (1, N, 3, S, S)
+        pixels = pixels_from_frames(torch.from_numpy(frames)[None], self.preprocessing)
         return encode_frames(self.clip, pixels)[0]
 
 
@@ -102,8 +102,8 @@ def _encoded(
     clips: Sequence[Clip], data: Path, encoder: FrozenEncoder, frames: int
 ) -> dict[str, Tensor]:
     embeds, timelines = [], []
-    for clip in progress_bar(clips, "encode clips", len(clips)):
-        timeline, pixels = _pixels_of(data, clip, encoder.size)
+    for clip in progress_bar(clips, "encode clips"):
+        timeline, pixels = _pixels_of(data, clip, encoder.preprocessing.image_size)
         embeds.append(encoder(pixels))
         timelines.append(timeline)
     longest = max(len(one) for one in embeds)

@@ -15,14 +15,22 @@ from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 from clip_har.config import Config
+from clip_har.nn.clip import (
+    OPENAI_MEAN,
+    OPENAI_STD,
+    encode_frames,
+    encode_texts,
+    normalized,
+    pixels_from_frames,
+)
 from clip_har.product import staged
+from clip_har.progress import progress_bar
+from clip_har.spec import Preprocessing
 from training.mocap.actions import ACTIONS
 from training.mocap.captions import MOTIONS, draw_sentences, truth
 from training.mocap.frames import FrameSet, frame_set
-from clip_har.progress import progress_bar
 from training.resume import load_state, save_state
 
-MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 MOST_LOGIT_SCALE = 100.0
 GROUP_WEIGHTS = (1.0, 1.0, 0.5, 0.25, 0.25)  # actions, moments, views, postures, places
 TOKENIZER_DRAWS = 100
@@ -89,9 +97,12 @@ def pretrain(config: PretrainConfig, run: Path, out: Path) -> dict[str, float]:
     frames, held_out = _frames(config, run, "train"), _frames(config, run, "val")
     tokenizer = tokenizer_from_sentences(config)
     torch.manual_seed(config.seed)
-    model = CLIPModel._from_config(clip_config(config, tokenizer), attn_implementation="eager")
+    model = CLIPModel(clip_config(config, tokenizer))
     optimizer = torch.optim.AdamW(
-        model.parameters(), config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)
+        model.parameters(),
+        config.learning_rate,
+        weight_decay=config.weight_decay,
+        betas=(0.9, 0.98),
     )
     done = load_state(run / "state", model, optimizer)
     steps = range(done, config.steps)
@@ -102,7 +113,7 @@ def pretrain(config: PretrainConfig, run: Path, out: Path) -> dict[str, float]:
             record = {
                 "step": step + 1,
                 "loss": round(loss, 4),
-                "val_accuracy": accuracy_by_name(model, tokenizer, held_out),
+                "val_accuracy": accuracy_by_name(model, tokenizer, held_out, preprocessing(config)),
                 "seconds": round(time.monotonic() - started),
             }
             with (run / "history.jsonl").open("a") as history:
@@ -110,7 +121,7 @@ def pretrain(config: PretrainConfig, run: Path, out: Path) -> dict[str, float]:
     with staged(out) as staging:
         model.save_pretrained(staging)
         tokenizer.save_pretrained(staging)
-    return {"val_accuracy": accuracy_by_name(model, tokenizer, held_out)}
+    return {"val_accuracy": accuracy_by_name(model, tokenizer, held_out, preprocessing(config))}
 
 
 def train_step(
@@ -127,13 +138,14 @@ def train_step(
     picked = np.sort(rng.choice(len(frames.pixels), config.batch, replace=False))
     bank = draw_sentences(rng)
     true = torch.from_numpy(truth(frames.attributes[picked], bank))  # (B, M)
-    pixels = augmented(torch.from_numpy(frames.pixels[picked]))  # (B, 3, S, S)
-    texts = tokenizer(list(bank.texts), padding=True, return_tensors="pt")
+    shown = augmented(torch.from_numpy(frames.pixels[picked]))
+    pixels = normalized(shown, preprocessing(config))  # (B, 3, S, S)
+    texts = tokenizer(list(bank.texts), padding=True, return_tensors="pt").input_ids
     for group in optimizer.param_groups:
         group["lr"] = config.learning_rate * _schedule(config, step)
     optimizer.zero_grad()
-    images = F.normalize(model.get_image_features(pixel_values=pixels).pooler_output, dim=-1)
-    names = F.normalize(model.get_text_features(**texts).pooler_output, dim=-1)  # (M, D)
+    images = encode_frames(model, pixels[:, None])[:, 0]  # (B, D)
+    names = encode_texts(model, texts)  # (M, D)
     logits = images @ names.T * model.logit_scale.exp()  # (B, M)
     losses = [contrastive_loss(logits[:, group], true[:, group]) for group in bank.groups]
     loss = torch.stack(losses) @ torch.tensor(GROUP_WEIGHTS)
@@ -161,7 +173,7 @@ def contrastive_loss(logits: Tensor, true: Tensor) -> Tensor:
 
 
 def augmented(pixels: Tensor) -> Tensor:
-    """Uint8 frames (B, S, S, 3) as CLIP pixels (B, 3, S, S), moved, scaled, relit and noisy."""
+    """Uint8 frames (B, S, S, 3) moved, scaled, relit and noisy, in [0, 1], (B, 3, S, S)."""
     frames = pixels.permute(0, 3, 1, 2).float() / 255
     count = len(frames)
     scale = torch.empty(count).uniform_(0.85, 1.15)
@@ -170,30 +182,30 @@ def augmented(pixels: Tensor) -> Tensor:
     place[:, :, 2] = torch.empty(count, 2).uniform_(-0.12, 0.12)
     grid = F.affine_grid(place, list(frames.shape), align_corners=False)
     frames = F.grid_sample(frames, grid, padding_mode="border", align_corners=False)
-    gain = torch.empty(count, 3, 1, 1).uniform_(0.75, 1.25) * torch.empty(count, 1, 1, 1).uniform_(0.8, 1.2)
-    frames = (frames * gain + torch.randn_like(frames) * 0.02).clamp(0, 1)
-    return normalised(frames)
+    gain = torch.empty(count, 3, 1, 1).uniform_(0.75, 1.25) * torch.empty(count, 1, 1, 1).uniform_(
+        0.8, 1.2
+    )
+    return (frames * gain + torch.randn_like(frames) * 0.02).clamp(0, 1)
 
 
-def normalised(frames: Tensor) -> Tensor:
-    """Frames (B, 3, S, S) in [0, 1], with CLIP's mean and standard deviation taken out."""
-    mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
-    return (frames - mean) / std
+def preprocessing(config: PretrainConfig) -> Preprocessing:
+    """What the CLIP's input is: the size of the run, OpenAI's mean and deviation."""
+    return Preprocessing(image_size=config.image_size, mean=OPENAI_MEAN, std=OPENAI_STD)
 
 
 @torch.inference_mode()
-def accuracy_by_name(model: CLIPModel, tokenizer: CLIPTokenizer, frames: FrameSet) -> float:
-    """Share of single frames whose motion is named right; an action and its reversal count as one."""
+def accuracy_by_name(
+    model: CLIPModel, tokenizer: CLIPTokenizer, frames: FrameSet, shown_as: Preprocessing
+) -> float:
+    """Share of single frames named right; an action and its reversal count as one."""
     names = [f"a person {action.label}" for action in ACTIONS]
-    texts = tokenizer(names, padding=True, return_tensors="pt")
-    bank = F.normalize(model.get_text_features(**texts).pooler_output, dim=-1)  # (K, D)
+    tokens = tokenizer(names, padding=True, return_tensors="pt").input_ids
+    bank = encode_texts(model, tokens)  # (K, D)
     motion = torch.tensor([MOTIONS.index(action.motion) for action in ACTIONS])
     right = 0
     for start in range(0, len(frames.pixels), 512):
-        pixels = torch.from_numpy(frames.pixels[start : start + 512].copy())
-        images = model.get_image_features(
-            pixel_values=normalised(pixels.permute(0, 3, 1, 2).float() / 255)
-        ).pooler_output
+        some = torch.from_numpy(frames.pixels[start : start + 512].copy())
+        images = encode_frames(model, pixels_from_frames(some[:, None], shown_as))[:, 0]
         truth = torch.from_numpy(frames.attributes[start : start + 512, 0]).long()
         right += int((motion[(images @ bank.T).argmax(dim=1)] == truth).sum())
     return round(right / len(frames.pixels), 4)

@@ -24,7 +24,7 @@ def save_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer,
 
 
 def load_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Restores what save_state wrote and returns the number of finished steps; 0 if nothing is there."""
+    """Restores what save_state wrote; returns the finished steps, 0 where nothing was saved."""
     if not (folder / "state.json").exists():
         return 0
     model.load_state_dict(load_file(folder / "model.safetensors"))

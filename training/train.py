@@ -12,17 +12,18 @@ import torch
 from pydantic import Field
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_accuracy
+from transformers import CLIPModel, CLIPTokenizer
 
 from clip_har.checkpoint import save_checkpoint
 from clip_har.config import Config
-from clip_har.dataset import DataSet, data_set_from_folder
+from clip_har.dataset import DataSet, SplitName, data_set_from_folder
 from clip_har.nn.clip import clip_from_pretrained, preprocessing_of, tokenizer_from_pretrained
 from clip_har.nn.model import CLIPHARModel
 from clip_har.product import file_hash, fingerprint, is_current, record_inputs, tree_hash
+from clip_har.progress import progress_bar
 from clip_har.spec import ModelSpec, TemporalKind
 from training.features import FeatureSet, FrozenEncoder, features_from_clips
 from training.objective import action_loss, fitted_temperature, reversal_table, text_bank
-from clip_har.progress import progress_bar
 
 CODE = (Path(__file__).parent, Path(__file__).parent.parent / "clip_har")
 
@@ -117,7 +118,9 @@ def _made_from(config: TrainConfig, data: Path) -> str:
     )
 
 
-def _prepared(config: TrainConfig, data_set: DataSet, data: Path, out: Path):
+def _prepared(
+    config: TrainConfig, data_set: DataSet, data: Path, out: Path
+) -> tuple[Run, CLIPModel, CLIPTokenizer]:
     clip = clip_from_pretrained(config.backbone)
     tokenizer = tokenizer_from_pretrained(config.backbone, clip.config)
     preprocessing = preprocessing_of(config.backbone, clip.config)
@@ -125,7 +128,7 @@ def _prepared(config: TrainConfig, data_set: DataSet, data: Path, out: Path):
     identity = tree_hash(backbone) if backbone.exists() else config.backbone
     encoder = FrozenEncoder(clip, preprocessing, identity)
 
-    def features(split: str) -> FeatureSet:
+    def features(split: SplitName) -> FeatureSet:
         clips = data_set.split(split)
         cache = out / "features" / split
         return features_from_clips(clips, data_set.labels, data, encoder, config.frames, cache)
@@ -144,11 +147,11 @@ def _prepared(config: TrainConfig, data_set: DataSet, data: Path, out: Path):
     return run, clip, tokenizer
 
 
-def _spec(config: TrainConfig, data_set: DataSet, clip, kind: TemporalKind) -> ModelSpec:
+def _spec(config: TrainConfig, data_set: DataSet, clip: CLIPModel, kind: TemporalKind) -> ModelSpec:
     return ModelSpec(
         backbone=config.backbone,
         clip=clip.config.to_dict(),
-        embed_dim=clip.config.projection_dim,
+        embed_dim=clip.visual_projection.out_features,
         frames=config.frames,
         temporal=kind,
         labels=data_set.labels,
@@ -157,7 +160,15 @@ def _spec(config: TrainConfig, data_set: DataSet, clip, kind: TemporalKind) -> M
     )
 
 
-def _train_variant(run: Run, clip, tokenizer, name: str, out: Path, command: str, made_from: str):
+def _train_variant(
+    run: Run,
+    clip: CLIPModel,
+    tokenizer: CLIPTokenizer,
+    name: str,
+    out: Path,
+    command: str,
+    made_from: str,
+) -> dict[str, float]:
     started = time.monotonic()
     variant = run.config.variants[name]
     torch.manual_seed(run.config.seed)
@@ -191,7 +202,7 @@ def _fit(run: Run, model: CLIPHARModel, variant: Variant, name: str) -> None:
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     model.train()
-    for _ in progress_bar(range(variant.steps), f"train {name}", variant.steps):
+    for _ in progress_bar(range(variant.steps), f"train {name}"):
         embeds, times, truth = _batch(run)
         seen = model.recognise(embeds, times)
         loss = action_loss(
@@ -222,7 +233,9 @@ def _batch(run: Run) -> tuple[Tensor, Tensor, Tensor]:
     return torch.nn.functional.normalize(embeds + noise, dim=-1), times, truth
 
 
-def _played_backwards(run: Run, embeds: Tensor, times: Tensor, truth: Tensor):
+def _played_backwards(
+    run: Run, embeds: Tensor, times: Tensor, truth: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Reverses some of the clips whose reversal is a class, and labels them with that class."""
     partner = run.reversed_class[truth]  # (B,)
     turned = (partner >= 0) & (torch.rand(len(truth)) < run.config.reversed_share)

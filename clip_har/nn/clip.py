@@ -4,9 +4,10 @@ B clips, T frames, S side in pixels, D embedding, N texts, L tokens.
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
@@ -23,9 +24,13 @@ def clip_from_pretrained(source: str) -> CLIPModel:
     shape: a tower that silently keeps random weights would train to a poor model.
     """
     try:
-        model, info = CLIPModel.from_pretrained(source, output_loading_info=True)
+        loaded: Any = CLIPModel.from_pretrained(
+            source, output_loading_info=True, use_safetensors=True
+        )
     except (OSError, RuntimeError) as error:
         raise ValueError(f"{source}: no CLIP could be loaded from there: {error}") from error
+    model: CLIPModel = loaded[0]
+    info: dict[str, Any] = loaded[1]
     faults = {
         name: sorted(map(str, info[name]))
         for name in ("missing_keys", "mismatched_keys", "unexpected_keys")
@@ -47,13 +52,14 @@ def clip_from_pretrained(source: str) -> CLIPModel:
 def tokenizer_from_pretrained(source: str, clip: CLIPConfig) -> CLIPTokenizer:
     """Loads the tokenizer that belongs to a CLIP; raises ValueError where it is another's."""
     try:
-        tokenizer = CLIPTokenizer.from_pretrained(source)
+        tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(source)
     except OSError as error:
         raise ValueError(f"{source}: no CLIP tokenizer could be loaded: {error}") from error
-    if len(tokenizer) != clip.text_config.vocab_size:
+    vocabulary = _tower(clip.text_config).vocab_size
+    if len(tokenizer) != vocabulary:
         raise ValueError(
             f"{source}: the tokenizer has {len(tokenizer)} entries, but the CLIP was trained with "
-            f"{clip.text_config.vocab_size}. Use the tokenizer that the CLIP was saved with."
+            f"{vocabulary}. Use the tokenizer that the CLIP was saved with."
         )
     return tokenizer
 
@@ -65,36 +71,40 @@ def preprocessing_of(source: str, clip: CLIPConfig) -> Preprocessing:
     """
     from transformers import CLIPImageProcessorPil
 
-    size = clip.vision_config.image_size
+    size = _tower(clip.vision_config).image_size
     if not (Path(source) / "preprocessor_config.json").exists() and Path(source).is_dir():
         return Preprocessing(image_size=size, mean=OPENAI_MEAN, std=OPENAI_STD)
-    processor = CLIPImageProcessorPil.from_pretrained(source)
-    return Preprocessing(
-        image_size=size, mean=tuple(processor.image_mean), std=tuple(processor.image_std)
-    )
+    processor: Any = CLIPImageProcessorPil.from_pretrained(source)
+    return Preprocessing(image_size=size, mean=processor.image_mean, std=processor.image_std)
 
 
 def encode_frames(clip: CLIPModel, pixels: Tensor) -> Tensor:
     """Normalised pixels (B, T, 3, S, S) to unit frame embeddings (B, T, D)."""
     frames = pixels.flatten(0, 1)  # (B*T, 3, S, S)
-    embeds = clip.get_image_features(pixel_values=frames).pooler_output  # (B*T, D)
+    embeds = _pooled(clip.get_image_features(pixel_values=frames))  # (B*T, D)
     return F.normalize(embeds, dim=-1).unflatten(0, pixels.shape[:2])  # (B, T, D)
 
 
 def encode_texts(clip: CLIPModel, tokens: Tensor) -> Tensor:
     """Token ids (N, L), padded with the end token, to unit text embeddings (N, D)."""
-    return F.normalize(clip.get_text_features(input_ids=tokens).pooler_output, dim=-1)
+    return F.normalize(_pooled(clip.get_text_features(input_ids=tokens)), dim=-1)
 
 
-class Normalize(nn.Module):
+def normalized(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Pixels (..., 3, S, S) in [0, 1] with the mean and the deviation taken out."""
+    mean = torch.tensor(preprocessing.mean).view(3, 1, 1)
+    std = torch.tensor(preprocessing.std).view(3, 1, 1)
+    return (pixels - mean) / std
+
+
+def pixels_from_frames(frames: Tensor, preprocessing: Preprocessing) -> Tensor:
     """Uint8 frames (B, T, S, S, 3) as the pixels (B, T, 3, S, S) that a CLIP takes."""
+    return normalized(frames.movedim(-1, -3).float() / 255, preprocessing)
 
-    def __init__(self, preprocessing: Preprocessing) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(preprocessing.std).view(3, 1, 1), persistent=False)
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """Scales to [0, 1], moves the channels in front, takes out mean and deviation."""
-        pixels = frames.movedim(-1, -3).float() / 255  # (B, T, 3, S, S)
-        return (pixels - self.mean) / self.std
+def _pooled(output: Any) -> Tensor:
+    return output.pooler_output  # transformers types it as a tuple, too
+
+
+def _tower(config: Any) -> Any:
+    return config  # transformers types it as a dict or None, too

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel
 
-from clip_har.nn.clip import Normalize, encode_frames, encode_texts
+from clip_har.nn.clip import encode_frames, encode_texts, pixels_from_frames
 from clip_har.nn.head import ActionHead, probabilities
 from clip_har.nn.temporal import TEMPORAL
 from clip_har.spec import ModelSpec
@@ -31,11 +31,10 @@ class CLIPHARModel(nn.Module):
     """CLIP for human action recognition."""
 
     def __init__(self, spec: ModelSpec, clip: CLIPModel | None = None) -> None:
-        """Builds the model of a spec; `clip` gives its towers, otherwise their weights are random."""
+        """Builds the model of a spec with the towers of `clip`; without one they are random."""
         super().__init__()
         self.spec = spec
         self.clip = clip if clip is not None else CLIPModel(CLIPConfig.from_dict(dict(spec.clip)))
-        self.normalize = Normalize(spec.preprocessing)
         self.temporal = TEMPORAL[spec.temporal](spec.embed_dim)
         self.head = ActionHead(spec.embed_dim, len(spec.labels))
 
@@ -52,7 +51,7 @@ class CLIPHARModel(nn.Module):
 
     def encode_frames(self, frames: Tensor) -> Tensor:
         """Uint8 frames (B, T, S, S, 3) -> unit frame embeddings (B, T, D)."""
-        return encode_frames(self.clip, self.normalize(frames))
+        return encode_frames(self.clip, pixels_from_frames(frames, self.spec.preprocessing))
 
     def encode_texts(self, tokens: Tensor) -> Tensor:
         """Token ids (N, L) -> unit text embeddings (N, D)."""

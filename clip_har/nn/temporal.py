@@ -116,7 +116,7 @@ TEMPORAL: dict[TemporalKind, type[MeanPool] | type[AttentionMotion]] = {
 
 
 def position_waves(times: Tensor) -> Tensor:
-    """Seconds (B, T) as sines and cosines of the place in the clip, 0 at its start, 1 at its end."""
+    """Seconds (B, T) as waves of the place in the clip, 0 at its start and 1 at its end."""
     start, end = times.amin(dim=1, keepdim=True), times.amax(dim=1, keepdim=True)
     place = (times - start) / (end - start).clamp(min=1e-6)  # (B, T)
     octaves = math.pi * torch.arange(1, POSITION_FREQUENCIES + 1, device=times.device)

@@ -31,6 +31,7 @@ def make_movie(
     rate: int = 10,
     options: dict[str, str] | None = None,
     turn: tuple[float, bool, bool] | None = None,
+    title: str = "",
     draw: Callable[[int, int, int], NDArray[np.uint8]] = drawn,
 ) -> bytes:
     """A video; `times` are presentation times in hundredths of a second for a variable rate."""
@@ -38,6 +39,7 @@ def make_movie(
 
     file = io.BytesIO()
     with av.open(file, "w", format=container) as output:
+        output.metadata["title"] = title
         stream = output.add_stream(codec, rate=rate, options={"crf": "10"} | (options or {}))
         stream.width, stream.height = size
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"

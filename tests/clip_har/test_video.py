@@ -1,11 +1,14 @@
+import gc
 import io
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
+from av.container import InputContainer
 from PIL import Image
 
 from clip_har.limits import Limits, MediaError
@@ -233,6 +236,30 @@ def test_a_reference_to_another_file_is_not_followed(movie: Movie) -> None:
     assert asked == ["secret.mov"]
     with pytest.raises(MediaError, match="no frames"):
         every(data)
+
+
+def test_a_title_in_an_old_encoding_is_no_reason_to_refuse(movie: Movie) -> None:
+    data = movie(2, container="avi", codec="mjpeg", title="cafe")
+    assert data.count(b"cafe") == 1
+    assert len(every(data.replace(b"cafe", b"caf\xe9")).frames) == 2
+
+
+def test_a_decoder_that_failed_is_freed_at_once(movie: Movie) -> None:
+    """FFmpeg's objects hold each other: without help they would wait for the collector."""
+    data = movie(20)
+    gc.collect()
+    gc.disable()
+    try:
+        for limits in ({"max_frames": 5}, {}):
+            with suppress(MediaError):
+                every(data, **limits)
+            assert not [
+                one
+                for one in gc.get_objects()
+                if isinstance(one, InputContainer) and one.input_was_opened
+            ]
+    finally:
+        gc.enable()
 
 
 def test_nothing_is_printed(movie: Movie, capfd: pytest.CaptureFixture[str]) -> None:

@@ -2,9 +2,7 @@
 
 import importlib.util
 import io
-import json
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -68,13 +66,13 @@ def triton(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 @pytest.fixture
-def model_class(triton: SimpleNamespace) -> Iterator[type]:
+def model_class(triton: SimpleNamespace) -> type:
     spec = importlib.util.spec_from_file_location("preprocess_model", FOLDER / "1" / "model.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    yield module.TritonPythonModel
+    return module.TritonPythonModel
 
 
 def source() -> ModelConfig:

@@ -1,9 +1,9 @@
 """What a rendered frame shows, as attributes, and sentences that say some of it.
 
 A sentence is true of every frame that has all the attributes it claims: `a person kicking` of each
-kicking frame, `a person kicking, moment 3 of 8` only of a few. Sentences that claim the same kind of
-thing are a group; within a group they exclude each other, but for an action and its reversal, which
-are made of the same pictures.
+kicking frame, `a person kicking, moment 3 of 8` only of a few. Sentences that claim the same kind
+of thing are a group; within a group they exclude each other, but for an action and its reversal,
+which are made of the same pictures.
 N frames, M sentences, A attributes.
 """
 

@@ -13,11 +13,11 @@ import numpy as np
 from PIL import Image
 
 from clip_har.product import fingerprint, is_current, record_inputs, staged
+from clip_har.progress import progress_bar
 from training.mocap.actions import ACTIONS
 from training.mocap.captions import ATTRIBUTES, attributes_of
 from training.mocap.scene import Scene
 from training.mocap.take import Split, draw_take
-from clip_har.progress import progress_bar
 
 TAKES_A_JOB = 64
 FRAMES_A_TAKE = 8
@@ -34,7 +34,9 @@ class FrameSet:
     """(N, A) int8."""
 
 
-def frame_set(folder: Path, split: Split, takes: int, side: int, rendered: int, seed: int) -> FrameSet:
+def frame_set(
+    folder: Path, split: Split, takes: int, side: int, rendered: int, seed: int
+) -> FrameSet:
     """Renders the frames of `takes` takes of one split, or opens them where they are current.
 
     They are rendered at `rendered` pixels, as clips are, and resized to `side` as a server would.
@@ -57,11 +59,15 @@ def _render(folder: Path, split: Split, takes: int, side: int, rendered: int, se
     shape = (count, side, side, 3)
     pixels = np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.uint8, shape)
     attributes = np.empty((count, len(ATTRIBUTES)), np.int8)
-    jobs = [(split, start, min(TAKES_A_JOB, takes - start), side, rendered, seed)
-            for start in range(0, takes, TAKES_A_JOB)]
+    jobs = [
+        (split, start, min(TAKES_A_JOB, takes - start), side, rendered, seed)
+        for start in range(0, takes, TAKES_A_JOB)
+    ]
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         results = pool.map(_render_job, jobs)
-        for job, (some, theirs) in zip(jobs, progress_bar(results, f"render {split} frames", len(jobs)), strict=True):
+        for job, (some, theirs) in zip(
+            jobs, progress_bar(results, f"render {split} frames", len(jobs)), strict=True
+        ):
             at = slice(job[1] * FRAMES_A_TAKE, (job[1] + job[2]) * FRAMES_A_TAKE)
             pixels[at], attributes[at] = some, theirs
     pixels.flush()

@@ -55,7 +55,7 @@ class Motion:
         return float(self.times[-1])
 
     def poses_at(self, seconds: np.ndarray) -> Poses:
-        """The poses at N times; a cyclic motion goes on for ever, another stays in its last pose."""
+        """The poses at N times; a cyclic motion goes on for ever, others stay in the last pose."""
         cycles, within = self._cycles_and_times(seconds)
         i = np.searchsorted(self.times, within, side="right").clip(1, len(self.times) - 1) - 1
         gap = (self.times[i + 1] - self.times[i]).clip(1e-9)

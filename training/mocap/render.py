@@ -1,4 +1,4 @@
-"""Renders the mocap data set: MP4 clips in class folders, JPEG stills, reversed pairs, a manifest."""
+"""Renders the mocap data set: MP4 clips by class, JPEG stills, reversed pairs, a manifest."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -107,7 +107,7 @@ def render_mocap(
 
 
 def worker_pool() -> ProcessPoolExecutor:
-    """One renderer a core; a fresh process each, since pybullet keeps state that a fork would share."""
+    """One renderer a core; spawned, since pybullet keeps state that a fork would share."""
     return ProcessPoolExecutor(mp_context=get_context("spawn"))
 
 

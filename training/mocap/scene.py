@@ -4,7 +4,7 @@ S is the side of a picture in pixels.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -100,7 +100,7 @@ class Scene:
 
 
 def framing(take: Take, poses: Poses) -> tuple[np.ndarray, float]:
-    """How the camera looks at a take: its target for each of N poses (N, 3), its distance in metres.
+    """How the camera looks at a take: a target for each of N poses (N, 3), a distance in metres.
 
     The whole path fits the picture: a camera that would have to go too far back follows more.
     """
@@ -141,7 +141,7 @@ def _backdrop(take: Take, side: int) -> np.ndarray:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> Generator[None]:
     """Keeps pybullet's banner and URDF warnings, written by C code, off the terminal."""
     kept = os.dup(1), os.dup(2)
     with open(os.devnull, "w") as nowhere:

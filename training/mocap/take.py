@@ -125,7 +125,9 @@ def draw_look(split: Split, rng: np.random.Generator) -> Look:
     return Look(
         shirt=colour((0.5, 0.95), (0.35, 0.9)),
         trousers=colour((0.4, 0.9), (0.2, 0.6)),
-        skin=colorsys.hsv_to_rgb(rng.uniform(0.04, 0.09), rng.uniform(0.3, 0.7), rng.uniform(0.4, 1)),
+        skin=colorsys.hsv_to_rgb(
+            rng.uniform(0.04, 0.09), rng.uniform(0.3, 0.7), rng.uniform(0.4, 1)
+        ),
         wall=colour((0.05, 0.35), (wall_value, wall_value)),
         floor=colour((0.1, 0.4), (0.35, 0.75)),
         light=(float(np.cos(angle)), float(np.sin(angle)), rng.uniform(0.8, 2.0)),

@@ -12,13 +12,17 @@ JPEG_QUALITY = 92
 
 
 def write_mp4(path: Path, pictures: np.ndarray, fps: int) -> None:
-    """Writes pictures (N, S, S, 3) uint8 RGB as H.264 in MP4; the same bytes for the same pictures."""
+    """Writes pictures (N, S, S, 3) uint8 RGB as H.264 in MP4; equal pictures give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(path, "w", format="mp4") as container:
         stream = container.add_stream(
             "libx264", rate=fps, options={"crf": "18", "preset": "veryfast", "threads": "1"}
         )
-        stream.width, stream.height, stream.pix_fmt = pictures.shape[2], pictures.shape[1], "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = (
+            pictures.shape[2],
+            pictures.shape[1],
+            "yuv420p",
+        )
         for picture in pictures:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))

@@ -1,0 +1,59 @@
+# Every recipe is one command a reader can run by hand. `make` alone lists the targets.
+PYTHON ?= python3
+PROFILE ?= cpu
+CONFIG ?= configs/demo.toml
+CHECKPOINT ?= runs/demo
+DATA ?= build/data/mocap
+PY := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup data train engines demo serve test check format clean distclean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/complete: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 10) <= v < (3, 13) or sys.exit(f"Python 3.10 to 3.12 is needed, this is {v[0]}.{v[1]}. Name one: make setup PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --progress-bar on -c constraints.txt -e '.[training,mocap,builder,clients,dev]'
+	touch $@
+
+setup: .venv/complete ## both environments: .venv (toolkit) and .triton (server)
+	$(PY) -m server install
+
+data: setup ## the mocap data set, in build/data/mocap
+	$(PY) -m training render-mocap configs/mocap-data.toml build/data/mocap
+
+train: data ## checkpoints from CONFIG=configs/demo.toml, in runs/
+	$(PY) -m training train $(CONFIG) $(DATA) runs/$(basename $(notdir $(CONFIG)))
+
+engines: setup ## a repository for PROFILE=cpu from CHECKPOINT=runs/demo, in build/PROFILE
+	$(PY) -m builder build configs/profiles/$(PROFILE).toml $(CHECKPOINT) $(DATA)
+
+demo: train ## the whole line: data, training, export, server, recognition
+	$(PY) -m builder build configs/profiles/cpu.toml runs/demo build/data/mocap --out build/demo
+	$(PY) -m server run build/demo/model_repository --http-port 0 --grpc-port 0 --metrics-port 0 -- \
+		$(PY) -m clients evaluate build/data/mocap --reference build/demo/reference.json --out build/demo \
+		--grpc-url {grpc_url} --http-url {http_url}
+
+serve: setup ## serve build/demo/model_repository on 127.0.0.1 until Ctrl-C
+	$(PY) -m server run build/demo/model_repository
+
+test: setup ## the whole test suite, real server included
+	$(PY) -m pytest
+
+check: setup ## lint, formatting, types, import rules
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/pyright
+	.venv/bin/lint-imports
+
+format: setup ## let ruff format the code
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+clean: ## delete what was built and trained
+	rm -rf build runs
+
+distclean: clean ## delete the environments too
+	rm -rf .venv .triton

@@ -1,0 +1,342 @@
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import tritonclient.grpc as grpcclient
+from onnx import TensorProto, helper, numpy_helper
+from tritonclient.utils import InferenceServerException
+
+import server.process as process_module
+from server.address import ANY_FREE
+from server.environment import VENV
+from server.errors import ServerError
+from server.process import RunningServer, running
+
+pytestmark = pytest.mark.triton
+
+IO = """
+max_batch_size: 8
+input [{ name: "X" data_type: TYPE_FP32 dims: [4] }]
+output [{ name: "Y" data_type: TYPE_FP32 dims: [4] }]
+"""
+ONE_CPU = "instance_group [{ kind: KIND_CPU count: 1 }]\n"
+RNG = np.random.default_rng(0)
+
+
+def projection(graph) -> onnx.ModelProto:
+    """softmax(X W): (B, T, 16) -> (B, T, 32), and the sum over T: (B, 32)."""
+    weights = numpy_helper.from_array(RNG.normal(size=(16, 32)).astype(np.float32), "W")
+    axes = numpy_helper.from_array(np.array([1], np.int64), "axes")
+    nodes = [
+        helper.make_node("MatMul", ["X", "W"], ["Z"]),
+        helper.make_node("Softmax", ["Z"], ["P"]),
+        helper.make_node("ReduceSum", ["P", "axes"], ["S"], keepdims=0),
+    ]
+    return graph(
+        nodes,
+        [("X", TensorProto.FLOAT, ["B", "T", 16])],
+        [("P", TensorProto.FLOAT, ["B", "T", 32]), ("S", TensorProto.FLOAT, ["B", 32])],
+        initializers=[weights, axes],
+    )
+
+
+PROJECTION_IO = """
+max_batch_size: 8
+input [{ name: "X" data_type: TYPE_FP32 dims: [-1, 16] }]
+output [{ name: "P" data_type: TYPE_FP32 dims: [-1, 32] },
+        { name: "S" data_type: TYPE_FP32 dims: [32] }]
+default_model_filename: "net.onnx"
+parameters { key: "intra_op_thread_count" value: { string_value: "1" } }
+parameters { key: "inter_op_thread_count" value: { string_value: "1" } }
+parameters { key: "execution_mode" value: { string_value: "0" } }
+parameters { key: "enable_mem_arena" value: { string_value: "0" } }
+"""
+
+
+def lookup(graph) -> onnx.ModelProto:
+    """Y = table[I]: an index above 3 fails while the graph runs."""
+    table = numpy_helper.from_array(np.arange(8, dtype=np.float32).reshape(4, 2), "table")
+    return graph(
+        [helper.make_node("Gather", ["table", "I"], ["Y"])],
+        [("I", TensorProto.INT64, ["B", 1])],
+        [("Y", TensorProto.FLOAT, ["B", 1, 2])],
+        initializers=[table],
+    )
+
+
+def two_by_two(graph) -> onnx.ModelProto:
+    """D = A - B and C = A + B, so that a swap of inputs or outputs is seen."""
+    pair = [("A", TensorProto.FLOAT, ["B", 2]), ("B", TensorProto.FLOAT, ["B", 2])]
+    return graph(
+        [helper.make_node("Sub", ["A", "B"], ["D"]), helper.make_node("Add", ["A", "B"], ["C"])],
+        pair,
+        [("D", TensorProto.FLOAT, ["B", 2]), ("C", TensorProto.FLOAT, ["B", 2])],
+    )
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory, write_model, graph) -> Path:
+    folder = tmp_path_factory.mktemp("graphs")
+    write_model(folder, "projection", PROJECTION_IO, projection(graph), "net.onnx")
+    delayed = "dynamic_batching { max_queue_delay_microseconds: 500000 }\n"
+    write_model(folder, "batched", IO + ONE_CPU + delayed)
+    lookup_io = """
+    max_batch_size: 8
+    input [{ name: "I" data_type: TYPE_INT64 dims: [1] }]
+    output [{ name: "Y" data_type: TYPE_FP32 dims: [1, 2] }]
+    """
+    write_model(folder, "lookup", lookup_io + ONE_CPU + delayed, lookup(graph))
+    swapped_io = """
+    max_batch_size: 8
+    input [{ name: "B" data_type: TYPE_FP32 dims: [2] },
+           { name: "A" data_type: TYPE_FP32 dims: [2] }]
+    output [{ name: "C" data_type: TYPE_FP32 dims: [2] },
+            { name: "D" data_type: TYPE_FP32 dims: [2] }]
+    """
+    write_model(folder, "swapped", swapped_io, two_by_two(graph))
+    text = graph(
+        [helper.make_node("Identity", ["X"], ["Y"])],
+        [("X", TensorProto.STRING, ["B", 2])],
+        [("Y", TensorProto.STRING, ["B", 2])],
+    )
+    text_io = IO.replace("FP32", "STRING").replace("[4]", "[2]")
+    write_model(folder, "text", text_io, text)
+    scalar = graph(
+        [helper.make_node("Add", ["X", "X"], ["Y"])],
+        [("X", TensorProto.FLOAT, [])],
+        [("Y", TensorProto.FLOAT, [])],
+    )
+    write_model(folder, "scalar", IO.replace("8", "0").replace("[4]", "[1]"), scalar)
+    return folder
+
+
+@pytest.fixture
+def server(serve, repository) -> RunningServer:
+    return serve(repository)
+
+
+@pytest.fixture
+def infer(server) -> Callable[..., grpcclient.InferResult]:
+    types = {"f": "FP32", "i": "INT64", "O": "BYTES"}
+
+    def infer(model: str, outputs: tuple[str, ...] = (), **arrays) -> grpcclient.InferResult:
+        inputs = []
+        for name, array in arrays.items():
+            inputs.append(grpcclient.InferInput(name, array.shape, types[array.dtype.kind]))
+            inputs[-1].set_data_from_numpy(array)
+        wanted = [grpcclient.InferRequestedOutput(name) for name in outputs] or None
+        with grpcclient.InferenceServerClient(server.grpc_url) as client:
+            return client.infer(model, inputs, outputs=wanted)
+
+    return infer
+
+
+def executions(server: RunningServer, model: str) -> tuple[int, int]:
+    with grpcclient.InferenceServerClient(server.grpc_url) as client:
+        stats = client.get_inference_statistics(model).model_stats[0]
+    return stats.inference_count, stats.execution_count
+
+
+def together(calls: list[Callable[[], object]]) -> list[object]:
+    """Results, or the exceptions, of calls made at the same time."""
+    results: list[object] = [None] * len(calls)
+    barrier = threading.Barrier(len(calls))
+
+    def make(index: int) -> None:
+        barrier.wait()
+        try:
+            results[index] = calls[index]()
+        except InferenceServerException as error:
+            results[index] = error
+
+    threads = [threading.Thread(target=make, args=(index,)) for index in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+@pytest.mark.parametrize(("rows", "frames"), [(1, 1), (3, 5), (8, 2)])
+def test_answers_equal_a_bare_session_to_the_last_bit(infer, repository, rows, frames):
+    sent = RNG.normal(size=(rows, frames, 16)).astype(np.float32)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(repository / "projection/1/net.onnx", options)
+    answer = infer("projection", X=sent)
+    for name, expected in zip(("P", "S"), session.run(["P", "S"], {"X": sent}), strict=True):
+        np.testing.assert_array_equal(answer.as_numpy(name), expected)
+
+
+def test_concurrent_requests_run_as_one_batch_and_get_their_own_rows(infer, server):
+    infer("batched", X=np.zeros((1, 4), np.float32))
+    before = executions(server, "batched")
+    sent = [np.full((1, 4), index, np.float32) for index in range(8)]
+    results = together([lambda array=array: infer("batched", X=array) for array in sent])
+    after = executions(server, "batched")
+    for array, result in zip(sent, results, strict=True):
+        np.testing.assert_array_equal(result.as_numpy("Y"), 2 * array)
+    assert after[0] - before[0] == 8
+    assert after[1] - before[1] < 8
+
+
+def test_a_bad_request_fails_alone_in_its_batch(infer, server):
+    before = executions(server, "lookup")
+    sent = [np.array([[index]], np.int64) for index in (0, 1, 9, 3)]
+    results = together([lambda array=array: infer("lookup", I=array) for array in sent])
+    for index in (0, 1, 3):
+        np.testing.assert_array_equal(results[index].as_numpy("Y"), [[[2 * index, 2 * index + 1]]])
+    assert isinstance(results[2], InferenceServerException)
+    assert executions(server, "lookup")[1] - before[1] < 4
+
+
+def test_a_runtime_error_is_one_line_with_its_code(infer):
+    with pytest.raises(InferenceServerException) as caught:
+        infer("lookup", I=np.array([[9]], np.int64))
+    message = caught.value.message()
+    assert message.startswith("onnx runtime error 2: ")
+    assert "\n" not in message
+    assert "model.py" not in message
+
+
+def test_tensors_are_bound_by_name_not_by_place(infer):
+    a, b = np.array([[5, 7]], np.float32), np.array([[1, 2]], np.float32)
+    answer = infer("swapped", A=a, B=b)
+    np.testing.assert_array_equal(answer.as_numpy("D"), a - b)
+    np.testing.assert_array_equal(answer.as_numpy("C"), a + b)
+
+
+def test_only_requested_outputs_are_sent(infer):
+    one = np.ones((1, 2), np.float32)
+    answer = infer("swapped", outputs=("C",), A=one, B=one)
+    assert [output.name for output in answer.get_response().outputs] == ["C"]
+
+
+def test_text_passes_through_unchanged(infer):
+    sent = np.array([["a", "żółw"]], dtype=object)
+    received = infer("text", X=sent).as_numpy("Y")
+    assert [text.decode() for text in received.flat] == ["a", "żółw"]
+
+
+def test_a_scalar_without_a_batch_is_served(infer):
+    answer = infer("scalar", X=np.array([21], np.float32))
+    np.testing.assert_array_equal(answer.as_numpy("Y"), [42])
+
+
+def test_serving_writes_nothing_into_the_repository(server, repository):
+    names = {path.name for path in repository.rglob("*") if path.is_file()}
+    assert names == {"config.pbtxt", "model.onnx", "net.onnx"}
+
+
+REFUSALS = {
+    "output_fixed_where_dynamic": ("P", "[-1, 32]", "[8, 32]", "output 'P' has the shape"),
+    "output_dynamic_where_fixed": ("S", "[32]", "[-1]", "output 'S' has the shape"),
+    "input_dynamic_where_fixed": ("X", "[-1, 16]", "[-1, -1]", "input 'X' has the shape"),
+    "input_of_other_rank": ("X", "[-1, 16]", "[16]", "input 'X' has the shape"),
+    "unknown_output": ("P", '"P"', '"Q"', "the graph has no output 'Q'. It has: P, S."),
+    "unknown_input": ("X", '"X"', '"Z"', "the graph has no input 'Z'. It has: X."),
+    "wrong_type": ("X", "TYPE_FP32 dims: [-1", "TYPE_FP16 dims: [-1", "is TYPE_FP16"),
+    "no_such_file": ("", '"net.onnx"', '"other.onnx"', "no graph file other.onnx"),
+    "thread_count": ("", '"1"', '"many"', "must be a whole number, but is 'many'"),
+    "execution_mode": ("", '"0"', '"2"', "execution_mode must be 0 or 1, but is '2'"),
+}
+
+
+def test_a_bad_model_is_refused_at_load_with_one_clear_line(
+    installed, tmp_path, write_model, graph
+):
+    repository = tmp_path / "repository"
+    model = projection(graph)
+    for name, (_, old, new, _) in REFUSALS.items():
+        assert old in PROJECTION_IO
+        write_model(repository, name, PROJECTION_IO.replace(old, new), model, "net.onnx")
+    expected = {name: message for name, (_, _, _, message) in REFUSALS.items()}
+
+    add = [helper.make_node("Add", ["X", "X"], ["Y"])]
+    fixed = graph(add, [("X", TensorProto.FLOAT, [1, 4])], [("Y", TensorProto.FLOAT, [1, 4])])
+    dynamic = [("X", TensorProto.FLOAT, ["B", 4])], [("Y", TensorProto.FLOAT, ["B", 4])]
+    write_model(repository, "fixed_batch", IO, fixed)
+    expected["fixed_batch"] = "max_batch_size 8 needs a dynamic first axis"
+    write_model(repository, "new_ir", IO, graph(add, *dynamic, ir_version=11))
+    expected["new_ir"] = "ONNX IR version 11, but Triton 24.10 reads 10"
+    write_model(repository, "new_opset", IO, graph(add, *dynamic, opset=22))
+    expected["new_opset"] = "opset 22, but Triton 24.10 reads 21"
+    write_model(repository, "not_onnx", IO).write_bytes(b"no graph at all")
+    expected["not_onnx"] = "not an ONNX file"
+    one_more = 'input [{ name: "W" data_type: TYPE_FP32 dims: [4] }]\n'
+    write_model(repository, "input_count", IO + one_more)
+    expected["input_count"] = "config.pbtxt has 2 inputs, the graph 1: X."
+    sequence = "sequence_batching { }\n"
+    write_model(repository, "sequence", IO + sequence)
+    expected["sequence"] = "sequence_batching needs Triton's own ONNX Runtime backend"
+
+    log = tmp_path / "server.log"
+    with pytest.raises(ServerError), running(repository, ANY_FREE, log):
+        pass
+    text = log.read_text()
+    for name, message in expected.items():
+        line = next((line for line in text.splitlines() if f"model '{name}': " in line), "")
+        assert message in line, f"{name}: {line}"
+
+
+def test_numpy_2_is_refused_by_the_backend_itself(installed, tmp_path, write_model, monkeypatch):
+    """Whoever starts Triton without our launcher is warned too. The toolkit's numpy is 2."""
+    monkeypatch.setattr(process_module, "VENV", Path(sys.prefix))
+    monkeypatch.setattr(process_module, "check_environment", lambda *_: None)
+    write_model(tmp_path / "repository", "doubled", IO)
+    with (
+        pytest.raises(ServerError, match=r"model 'doubled': numpy 2.* corrupts every tensor"),
+        running(tmp_path / "repository", ANY_FREE, tmp_path / "log"),
+    ):
+        pass
+
+
+def test_a_fixed_input_is_allowed_where_the_graph_is_dynamic(
+    installed, tmp_path, write_model, graph
+):
+    repository = tmp_path / "repository"
+    config = PROJECTION_IO.replace("dims: [-1, 16]", "dims: [8, 16]")
+    write_model(repository, "fixed_input", config, projection(graph), "net.onnx")
+    with running(repository, ANY_FREE, tmp_path / "log") as server:
+        url = f"http://{server.http_url}/v2/models/fixed_input"
+        with urlopen(url) as answer:
+            assert json.load(answer)["inputs"][0]["shape"] == [-1, 8, 16]
+
+
+def test_no_telemetry_file_appears_under_home(installed, tmp_path, write_model, monkeypatch):
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    write_model(tmp_path / "repository", "doubled", IO)
+    with running(tmp_path / "repository", ANY_FREE, tmp_path / "log") as server:
+        body = {"inputs": [{"name": "X", "shape": [1, 4], "datatype": "FP32", "data": [1] * 4}]}
+        url = f"http://{server.http_url}/v2/models/doubled/infer"
+        with urlopen(Request(url, json.dumps(body).encode())) as answer:
+            assert json.load(answer)["outputs"][0]["data"] == [2] * 4
+        time.sleep(1)
+    assert list(home.rglob("*")) == []
+
+
+def test_the_server_environment_gives_the_same_bits_as_ours(installed, repository, tmp_path):
+    sent = RNG.normal(size=(2, 3, 16)).astype(np.float32)
+    np.save(tmp_path / "sent.npy", sent)
+    script = (
+        "import numpy, onnxruntime, sys\n"
+        "graph, sent, got = sys.argv[1:]\n"
+        "session = onnxruntime.InferenceSession(graph)\n"
+        "numpy.save(got, session.run(['P'], {'X': numpy.load(sent)})[0])\n"
+    )
+    files = [repository / "projection/1/net.onnx", tmp_path / "sent.npy", tmp_path / "got.npy"]
+    subprocess.run([VENV / "bin/python", "-c", script, *files], check=True)
+    ours = onnxruntime.InferenceSession(files[0]).run(["P"], {"X": sent})[0]
+    np.testing.assert_array_equal(np.load(files[2]), ours)
