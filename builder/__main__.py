@@ -1,13 +1,14 @@
 """python -m builder: checkpoints to a servable Triton model repository."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+from clip_har.command import run_command_line
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 console = Console()
@@ -29,10 +30,13 @@ def build(
     from builder.profile import BuildProfile
 
     settings = BuildProfile.from_toml(profile)
-    _quiet()
+    # Read when onnxruntime is imported; its telemetry writes a file to the home.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     from builder.build import REPOSITORY, build
+    from clip_har.nn.clip import silence_loading
     from clip_har.progress import progress_bar
 
+    silence_loading()
     target = out or Path("build") / settings.name
     done = build(settings, checkpoints, data, target, progress_bar)
     state = "written" if done.fresh else "up to date"
@@ -55,18 +59,5 @@ def _parity_table(parity: dict[str, dict[str, float]]) -> Table:
     return table
 
 
-def _quiet() -> None:
-    """Own progress bars are enough, and ONNX Runtime shall not write its telemetry to the home."""
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when onnxruntime is imported
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-
-
 if __name__ == "__main__":
-    try:
-        app()
-    except (ValueError, ModuleNotFoundError) as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False)
-        sys.exit(2)
+    run_command_line(app, "builder")

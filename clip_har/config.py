@@ -55,8 +55,12 @@ class Config(BaseModel):
 
 
 def _explained(error: dict[str, object], cls: type[BaseModel]) -> str:
-    where = ".".join(str(part) for part in error["loc"])  # type: ignore[attr-defined]
+    place = error["loc"]
+    assert isinstance(place, tuple)
+    where = ".".join(str(part) for part in place)  # pyright: ignore[reportUnknownVariableType]
+    if error["type"] == "missing":
+        return f"the key {where!r} is missing."
     if error["type"] == "extra_forbidden":
-        known = ", ".join(cls.model_fields)
-        return f"unknown key {where!r}. Known keys here: {known}."
+        known = f" Known keys: {', '.join(cls.model_fields)}." if len(place) == 1 else ""
+        return f"unknown key {where!r}.{known}"
     return f"{where}: {error['msg']} (got {error['input']!r})."

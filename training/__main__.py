@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from clip_har.command import run_command_line
+
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 console = Console()
 
@@ -39,9 +41,10 @@ def pretrain(
     run: Annotated[Path, typer.Option(help="Frames and saved states.")] = Path("runs/pretrain"),
 ) -> None:
     """Pretrains the small CLIP on rendered frames; started again, it goes on where it stopped."""
-    _quiet()
+    from clip_har.nn.clip import silence_loading
     from training.pretrain import PretrainConfig, pretrain
 
+    silence_loading()
     metrics = pretrain(PretrainConfig.from_toml(config), run, out)
     console.print(f"{out}: written; single frames named right: {metrics['val_accuracy']:.3f}")
 
@@ -53,9 +56,10 @@ def train(
     out: Annotated[Path, typer.Argument(help="Folder for the checkpoints, one a variant.")],
 ) -> None:
     """Trains temporal module and head on a frozen CLIP."""
-    _quiet()
+    from clip_har.nn.clip import silence_loading
     from training.train import TrainConfig, train
 
+    silence_loading()
     command = shlex.join(["python", "-m", "training", *sys.argv[1:]])
     metrics = train(TrainConfig.from_toml(config), data, out, command)
     if not metrics:
@@ -70,17 +74,5 @@ def train(
     console.print(table)
 
 
-def _quiet() -> None:
-    """transformers reports the loading of weights; these commands have their own progress bars."""
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-
-
 if __name__ == "__main__":
-    try:
-        app()
-    except (ValueError, ModuleNotFoundError) as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False)
-        sys.exit(2)
+    run_command_line(app, "training")

@@ -17,6 +17,14 @@ OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
+def silence_loading() -> None:
+    """Keeps transformers' own notes and bars about the loading of weights off the terminal."""
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+
+
 def clip_from_pretrained(source: str) -> CLIPModel:
     """Loads a CLIP from a folder or the Hub, all of it or not at all.
 

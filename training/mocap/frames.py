@@ -4,9 +4,7 @@ N frames, A attributes, S side in pixels.
 """
 
 import json
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +14,8 @@ from clip_har.product import fingerprint, is_current, record_inputs, staged
 from clip_har.progress import progress_bar
 from training.mocap.actions import ACTIONS
 from training.mocap.captions import ATTRIBUTES, attributes_of
-from training.mocap.scene import Scene
 from training.mocap.take import Split, draw_take
+from training.mocap.workers import rendering_pool, worker_scene
 
 TAKES_A_JOB = 64
 FRAMES_A_TAKE = 8
@@ -63,7 +61,7 @@ def _render(folder: Path, split: Split, takes: int, side: int, rendered: int, se
         (split, start, min(TAKES_A_JOB, takes - start), side, rendered, seed)
         for start in range(0, takes, TAKES_A_JOB)
     ]
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+    with rendering_pool() as pool:
         results = pool.map(_render_job, jobs)
         for job, (some, theirs) in zip(
             jobs, progress_bar(results, f"render {split} frames", len(jobs)), strict=True
@@ -76,16 +74,14 @@ def _render(folder: Path, split: Split, takes: int, side: int, rendered: int, se
 
 def _render_job(job: tuple[Split, int, int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
     split, start, count, side, rendered, seed = job
-    scene = Scene()
     pixels, attributes = [], []
     for number in range(start, start + count):
         rng = np.random.default_rng([seed, number])
         take = draw_take(ACTIONS[number % len(ACTIONS)], split, rng)
         times = rng.choice(take.times(fps=20), FRAMES_A_TAKE)
-        pictures = scene.pictures(take, times, rendered)
+        pictures = worker_scene().pictures(take, times, rendered)
         pixels.extend(_resized(picture, side) for picture in pictures)
         attributes.append(attributes_of(take, times))
-    scene.close()
     return np.stack(pixels), np.concatenate(attributes)
 
 

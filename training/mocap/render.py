@@ -2,10 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +12,9 @@ from clip_har.config import Config
 from clip_har.dataset import MANIFEST_FILE, Clip, DataSet, Pair, Sample, SplitName
 from clip_har.product import file_hash, fingerprint, is_current, record_inputs, staged
 from training.mocap.actions import ACTION_OF_LABEL, LABELS, REVERSAL_OF_LABEL
-from training.mocap.scene import Scene
 from training.mocap.take import draw_take
 from training.mocap.video import jpeg_from_picture, write_mjpeg, write_mp4
+from training.mocap.workers import rendering_pool, worker_scene
 
 CODE = Path(__file__).parent
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
@@ -89,7 +86,7 @@ def render_mocap(
         return False
     with staged(folder) as staging:
         jobs = _jobs(config, staging)
-        with worker_pool() as pool:
+        with rendering_pool() as pool:
             results = pool.map(_render, jobs, chunksize=4)
             rendered = list(progress(results, "render clips", len(jobs)))
         data_set = DataSet(
@@ -104,17 +101,6 @@ def render_mocap(
         (staging / MANIFEST_FILE).write_text(json.dumps(data_set.model_dump(), indent=1) + "\n")
         record_inputs(staging, made_from)
     return True
-
-
-def worker_pool() -> ProcessPoolExecutor:
-    """One renderer a core; spawned, since pybullet keeps state that a fork would share."""
-    return ProcessPoolExecutor(mp_context=get_context("spawn"))
-
-
-@cache
-def worker_scene() -> Scene:
-    """The scene of this process, made once."""
-    return Scene()
 
 
 def _jobs(config: MocapConfig, folder: Path) -> list[ClipJob]:
