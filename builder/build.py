@@ -9,11 +9,11 @@ from pathlib import Path
 from builder.checkpoints import Variants, variants_from_folder
 from builder.graphs import SHARED_GRAPHS, VARIANT_GRAPHS
 from builder.onnx_export import onnx_from_graph
-from builder.parity import Answer, OnnxChain, Parity, torch_answer
+from builder.parity import Answer, OnnxChain, Parity, check_texts, torch_answer
 from builder.profile import BuildProfile
 from builder.repository import write_repository
 from clip_har.contract import HAR_BASE, HAR_TEMPORAL, ServedModel
-from clip_har.dataset import DataSet, Sample, data_set_from_folder, sample_bytes
+from clip_har.dataset import MANIFEST_FILE, DataSet, Sample, data_set_from_folder, sample_bytes
 from clip_har.limits import Limits
 from clip_har.media import frames_from_media
 from clip_har.product import (
@@ -90,7 +90,7 @@ def _made_from(profile: BuildProfile, variants: Variants, data: Path) -> str:
         {
             "profile": profile.model_dump(),
             "checkpoints": [tree_hash(folder) for folder in variants.folders.values()],
-            "data": file_hash(data / "manifest.json"),
+            "data": file_hash(data / MANIFEST_FILE),
             "sources": SOURCES,
             "code": [tree_hash(folder) for folder in CODE],
             "cores": usable_cores(),
@@ -143,6 +143,7 @@ def _proved(
         clips.append(ReferenceClip(path=sample.path, sha256=sample.sha256, models=told))
     for name, figures in parity.items():
         figures.check(name, profile.budget)
+    check_texts(variants.any_model, chain, variants.class_tokens(), profile.budget)
     worst = max(figures.max_probability_error for figures in parity.values())
     return parity, Reference(max_abs_error=BuilderError(torch_onnx=worst), clips=tuple(clips))
 

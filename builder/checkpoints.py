@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from clip_har.checkpoint import SPEC_FILE, model_from_checkpoint
+from clip_har.checkpoint import SPEC_FILE, model_from_checkpoint, tokenizer_from_checkpoint
+from clip_har.labels import sentences
 from clip_har.nn.model import CLIPHARModel
 from clip_har.spec import ModelSpec, TemporalKind
 
@@ -28,6 +30,13 @@ class Variants:
     def any_model(self) -> CLIPHARModel:
         """The model whose towers are exported; the others' are equal."""
         return next(iter(self.models.values()))
+
+    def class_tokens(self) -> Tensor:
+        """The sentences of all classes as token ids, (N, L)."""
+        tokenizer = tokenizer_from_checkpoint(next(iter(self.folders.values())), self.any_model)
+        spec = self.spec
+        texts = [text for label in spec.labels for text in sentences(label, spec.prompts)]
+        return tokenizer(texts, padding=True, return_tensors="pt").input_ids
 
 
 def variants_from_folder(folder: Path) -> Variants:

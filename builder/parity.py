@@ -1,6 +1,7 @@
 """Proof by numbers that the graphs equal the trained model, on real clips.
 
-B clips (always one here), T frames, S side in pixels, D embedding, K classes.
+B clips (always one here), T frames, S side in pixels, D embedding, K classes,
+N texts, L tokens.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from builder.graphs import VARIANT_GRAPHS
 from builder.profile import Budget
@@ -18,7 +20,10 @@ from clip_har.contract import (
     CLIP_EMBED,
     FRAMES,
     PROBS,
+    TEXT_EMBED,
+    TEXT_ENCODER,
     TIMES,
+    TOKENS,
     VISION_ENCODER,
     ServedModel,
 )
@@ -116,6 +121,23 @@ class OnnxChain:
             feeds = {tensor.name: tensors[tensor.name] for tensor in model.inputs}
             tensors |= dict(zip(names, self.sessions[model].run(names, feeds), strict=True))
         return Answer(tensors[CLIP_EMBED.name][0], tensors[PROBS.name][0])
+
+    def texts(self, tokens: NDArray[np.int64]) -> Array:
+        """Token ids (N, L) to text embeddings (N, D)."""
+        told: Any = self.sessions[TEXT_ENCODER].run([TEXT_EMBED.name], {TOKENS.name: tokens})
+        return told[0]
+
+
+@torch.inference_mode()
+def check_texts(model: CLIPHARModel, chain: OnnxChain, tokens: Tensor, budget: Budget) -> None:
+    """Compares embeddings of texts (N, L); raises ValueError where they differ too much."""
+    pairs = zip(model.encode_texts(tokens).numpy(), chain.texts(tokens.numpy()), strict=True)
+    cosine = min(_or_worst(float(trained @ exported), -1.0) for trained, exported in pairs)
+    if cosine < budget.min_cosine:
+        raise ValueError(
+            f"{TEXT_ENCODER.name}: the graph does not equal the trained model on {len(tokens)} "
+            f"texts: cosine {cosine:.6f} (at least {budget.min_cosine}). Nothing is published."
+        )
 
 
 @torch.inference_mode()

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer
 
@@ -45,7 +46,7 @@ def model_from_checkpoint(folder: Path) -> CLIPHARModel:
     model = CLIPHARModel(spec)
     try:
         model.load_state_dict(load_file(folder / WEIGHTS_FILE))
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"{folder / WEIGHTS_FILE}: does not fit {SPEC_FILE}: {error}") from error
     return model.eval()
 

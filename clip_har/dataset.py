@@ -69,6 +69,7 @@ class DataSet(Config):
     def _labels_are_listed(self) -> "DataSet":
         named = {one.label for one in (*self.clips, *self.stills, *self.pairs)}
         named |= {pair.reversed_label for pair in self.pairs}
+        named |= {*self.reversals, *self.reversals.values()}
         strangers = sorted(named - set(self.labels))
         if strangers:
             raise ValueError(f"these labels are used but not in `labels`: {', '.join(strangers)}")

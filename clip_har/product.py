@@ -66,7 +66,7 @@ def is_current(target: Path, made_from: str) -> bool:
     """True where `target` is complete and was made from inputs with this fingerprint."""
     try:
         return json.loads((target / INPUTS_FILE).read_text())["fingerprint"] == made_from
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return False
 
 

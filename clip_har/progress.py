@@ -36,4 +36,7 @@ def progress_bar(
     with Progress(
         *columns, console=Console(stderr=True), redirect_stdout=False, disable=count < 2
     ) as progress:
-        yield from progress.track(items, total=count, completed=done, description=title)
+        task = progress.add_task(title, total=count, completed=done)
+        for item in items:
+            yield item
+            progress.advance(task)

@@ -5,6 +5,8 @@ Media: frame i of a movie is grey of level `grey(i)`, its top left quarter red.
 
 import io
 import os
+import struct
+import zlib
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
@@ -63,6 +65,7 @@ def make_movie(
             stream.set_display_rotation(turn[0], hflip=turn[1], vflip=turn[2])
         if times:
             stream.time_base = stream.codec_context.time_base = Fraction(1, 100)
+        output.start_encoding()
         for index in range(frames):
             frame = av.VideoFrame.from_ndarray(draw(index, *size), "rgb24")
             frame.pts = times[index] if times else index
@@ -83,6 +86,26 @@ def make_sound(container: str = "mp4") -> bytes:
         output.mux(stream.encode(frame))
         output.mux(stream.encode())
     return file.getvalue()
+
+
+def make_png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds next to nothing."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(bytes(1000))
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.fixture(scope="session")
+def png_header() -> Callable[[int, int], bytes]:
+    return make_png_header
 
 
 @pytest.fixture(scope="session")
@@ -173,13 +196,37 @@ def checkpoints(mocap: Path, small_clip: Path, tmp_path_factory: pytest.TempPath
             "noise": 0.1,
             "reversed_share": 0.5,
             "variants": {
-                "base": {"temporal": "mean", "steps": 10, "learning_rate": 0.05},
-                "temporal": {"temporal": "attention_motion", "steps": 30, "learning_rate": 0.02},
+                "base": {"temporal": "mean", "steps": 3, "learning_rate": 0.01},
+                "temporal": {"temporal": "attention_motion", "steps": 3, "learning_rate": 0.01},
             },
         }
     )
     train(config, mocap, folder, "tests")
+    for name in config.variants:
+        make_decided(folder / name)
     return folder
+
+
+def make_decided(checkpoint: Path) -> None:
+    """Large random weights in the last layers: a few steps of training leave every answer alike."""
+    import torch
+
+    from clip_har.checkpoint import (
+        model_from_checkpoint,
+        save_checkpoint,
+        tokenizer_from_checkpoint,
+    )
+
+    model = model_from_checkpoint(checkpoint)
+    tokenizer = tokenizer_from_checkpoint(checkpoint, model)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        if model.spec.temporal == "attention_motion":
+            model.temporal.fusion[-1].weight.normal_(std=0.3)
+        model.head[1].weight.normal_(std=3.0)
+        model.head[-1].weight.normal_()
+    model.spec = model.spec.model_copy(update={"temperature": 1.5})
+    save_checkpoint(checkpoint, model, tokenizer, {"command": "tests"})
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from clip_har.product import fingerprint, is_current, record_inputs, staged
 from clip_har.progress import progress_bar
 from clip_har.sampling import Timeline, centre_frames, every_frame
 from clip_har.spec import Preprocessing
+from training.workers import worker_pool
 
 PAST_THE_END = 2.0  # where a padded frame ends; places in a clip go from 0 to 1
 
@@ -44,7 +45,7 @@ class FeatureSet:
     def sampled(self, clips: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
         """The frames on screen at given places of given clips.
 
-        clips (B,), places (B, T) in [0, 1] -> embeddings (B, T, D), seconds (B, T).
+        clips (B,), places (B, T) in [0, 1) -> embeddings (B, T, D), seconds (B, T).
         """
         index = torch.searchsorted(self.ends[clips], places.contiguous(), right=True)  # (B, T)
         return self.picked(clips, index)
@@ -101,11 +102,11 @@ class FrozenEncoder:
 def _encoded(
     clips: Sequence[Clip], data: Path, encoder: FrozenEncoder, frames: int
 ) -> dict[str, Tensor]:
-    embeds, timelines = [], []
-    for clip in progress_bar(clips, "encode clips"):
-        timeline, pixels = _pixels_of(data, clip, encoder.preprocessing.image_size)
-        embeds.append(encoder(pixels))
-        timelines.append(timeline)
+    with worker_pool(_Worker.begin, encoder, data) as pool:
+        results = pool.map(_Worker.encode, clips, chunksize=2)
+        done = list(progress_bar(results, "encode clips", len(clips)))
+    embeds = [torch.from_numpy(one) for one, _ in done]
+    timelines = [timeline for _, timeline in done]
     longest = max(len(one) for one in embeds)
     padded = torch.zeros(len(clips), longest, embeds[0].shape[1])
     ends = torch.full((len(clips), longest), PAST_THE_END)
@@ -119,6 +120,25 @@ def _encoded(
         "seconds": torch.tensor([line.seconds for line in timelines]),
         "centres": torch.tensor(picks),
     }
+
+
+class _Worker:
+    """Decodes and encodes clips in a process of its own."""
+
+    encoder: FrozenEncoder
+    data: Path
+
+    @classmethod
+    def begin(cls, encoder: FrozenEncoder, data: Path) -> None:
+        """Takes what all clips of this process need; one core, one thread."""
+        torch.set_num_threads(1)
+        cls.encoder, cls.data = encoder, data
+
+    @classmethod
+    def encode(cls, clip: Clip) -> tuple[np.ndarray, Timeline]:
+        """All frames of a clip as embeddings (N, D), and when they are shown."""
+        timeline, pixels = _pixels_of(cls.data, clip, cls.encoder.preprocessing.image_size)
+        return cls.encoder(pixels).numpy(), timeline
 
 
 def _pixels_of(data: Path, clip: Clip, size: int) -> tuple[Timeline, np.ndarray]:

@@ -95,7 +95,7 @@ def pretrain(config: PretrainConfig, run: Path, out: Path) -> dict[str, float]:
     """
     started = time.monotonic()
     frames, held_out = _frames(config, run, "train"), _frames(config, run, "val")
-    tokenizer = tokenizer_from_sentences(config)
+    tokenizer = _tokenizer(config, run)
     torch.manual_seed(config.seed)
     model = CLIPModel(clip_config(config, tokenizer))
     optimizer = torch.optim.AdamW(
@@ -254,6 +254,15 @@ def _frames(config: PretrainConfig, run: Path, split: Literal["train", "val"]) -
     return frame_set(
         run / "frames" / split, split, takes, config.image_size, config.rendered, config.seed
     )
+
+
+def _tokenizer(config: PretrainConfig, run: Path) -> CLIPTokenizer:
+    """The run's own tokenizer; another training would number the same entries in another order."""
+    folder = run / "tokenizer"
+    if not folder.exists():
+        with staged(folder) as staging:
+            tokenizer_from_sentences(config).save_pretrained(staging)
+    return CLIPTokenizer.from_pretrained(folder)
 
 
 def _schedule(config: PretrainConfig, step: int) -> float:

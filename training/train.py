@@ -16,15 +16,17 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from clip_har.checkpoint import save_checkpoint
 from clip_har.config import Config
-from clip_har.dataset import DataSet, SplitName, data_set_from_folder
+from clip_har.dataset import MANIFEST_FILE, DataSet, SplitName, data_set_from_folder
 from clip_har.nn.clip import clip_from_pretrained, preprocessing_of, tokenizer_from_pretrained
 from clip_har.nn.model import CLIPHARModel
 from clip_har.product import file_hash, fingerprint, is_current, record_inputs, tree_hash
 from clip_har.progress import progress_bar
+from clip_har.provenance import provenance
 from clip_har.spec import ModelSpec, TemporalKind
 from training.features import FeatureSet, FrozenEncoder, features_from_clips
 from training.objective import action_loss, fitted_temperature, reversal_table, text_bank
 
+PACKAGES = ("torch", "transformers", "numpy", "av", "pillow")
 CODE = (Path(__file__).parent, Path(__file__).parent.parent / "clip_har")
 
 
@@ -80,6 +82,8 @@ class Run:
 
     config: TrainConfig
     data: DataSet
+    manifest: str
+    """SHA-256 of the data set's manifest."""
     train: FeatureSet
     val: FeatureSet
     texts: Tensor
@@ -111,7 +115,7 @@ def _made_from(config: TrainConfig, data: Path) -> str:
     return fingerprint(
         {
             "config": config.model_dump(),
-            "data": file_hash(data / "manifest.json"),
+            "data": file_hash(data / MANIFEST_FILE),
             "backbone": backbone if backbone.exists() else config.backbone,
             "code": code,
         }
@@ -139,6 +143,7 @@ def _prepared(
     run = Run(
         config=config,
         data=data_set,
+        manifest=file_hash(data / MANIFEST_FILE),
         train=features("train"),
         val=features("val"),
         texts=texts.clone(),
@@ -181,10 +186,11 @@ def _train_variant(
     record: dict[str, object] = {
         "command": command,
         "config": run.config.model_dump(),
-        "data": run.data.name,
+        "data": {"name": run.data.name, "manifest_sha256": run.manifest},
         "made_from": made_from,
         "metrics": {"val": metrics},
         "seconds": round(time.monotonic() - started, 1),
+        "provenance": provenance(PACKAGES),
     }
     save_checkpoint(out / name, model, tokenizer, record)
     record_inputs(out / name, made_from)
@@ -193,6 +199,8 @@ def _train_variant(
 
 def _fit(run: Run, model: CLIPHARModel, variant: Variant, name: str) -> None:
     config = run.config
+    # These layers are small: a second thread gains little, and loses much where cores are shared.
+    torch.set_num_threads(1)
     trained = [*model.temporal.parameters(), *model.head.parameters()]
     optimizer = torch.optim.AdamW(trained, variant.learning_rate, weight_decay=config.weight_decay)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
@@ -33,9 +34,9 @@ def clip_from_pretrained(source: str) -> CLIPModel:
     """
     try:
         loaded: Any = CLIPModel.from_pretrained(
-            source, output_loading_info=True, use_safetensors=True
+            source, output_loading_info=True, use_safetensors=True, ignore_mismatched_sizes=True
         )
-    except (OSError, RuntimeError) as error:
+    except (OSError, SafetensorError) as error:
         raise ValueError(f"{source}: no CLIP could be loaded from there: {error}") from error
     model: CLIPModel = loaded[0]
     info: dict[str, Any] = loaded[1]

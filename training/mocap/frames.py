@@ -14,8 +14,9 @@ from clip_har.product import fingerprint, is_current, record_inputs, staged
 from clip_har.progress import progress_bar
 from training.mocap.actions import ACTIONS
 from training.mocap.captions import ATTRIBUTES, attributes_of
+from training.mocap.scene import scene_of_process
 from training.mocap.take import Split, draw_take
-from training.mocap.workers import rendering_pool, worker_scene
+from training.workers import worker_pool
 
 TAKES_A_JOB = 64
 FRAMES_A_TAKE = 8
@@ -61,7 +62,7 @@ def _render(folder: Path, split: Split, takes: int, side: int, rendered: int, se
         (split, start, min(TAKES_A_JOB, takes - start), side, rendered, seed)
         for start in range(0, takes, TAKES_A_JOB)
     ]
-    with rendering_pool() as pool:
+    with worker_pool() as pool:
         results = pool.map(_render_job, jobs)
         for job, (some, theirs) in zip(
             jobs, progress_bar(results, f"render {split} frames", len(jobs)), strict=True
@@ -79,7 +80,7 @@ def _render_job(job: tuple[Split, int, int, int, int, int]) -> tuple[np.ndarray,
         rng = np.random.default_rng([seed, number])
         take = draw_take(ACTIONS[number % len(ACTIONS)], split, rng)
         times = rng.choice(take.times(fps=20), FRAMES_A_TAKE)
-        pictures = worker_scene().pictures(take, times, rendered)
+        pictures = scene_of_process().pictures(take, times, rendered)
         pixels.extend(_resized(picture, side) for picture in pictures)
         attributes.append(attributes_of(take, times))
     return np.stack(pixels), np.concatenate(attributes)

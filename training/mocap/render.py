@@ -12,9 +12,10 @@ from clip_har.config import Config
 from clip_har.dataset import MANIFEST_FILE, Clip, DataSet, Pair, Sample, SplitName
 from clip_har.product import file_hash, fingerprint, is_current, record_inputs, staged
 from training.mocap.actions import ACTION_OF_LABEL, LABELS, REVERSAL_OF_LABEL
+from training.mocap.scene import scene_of_process
 from training.mocap.take import draw_take
 from training.mocap.video import jpeg_from_picture, write_mjpeg, write_mp4
-from training.mocap.workers import rendering_pool, worker_scene
+from training.workers import worker_pool
 
 CODE = Path(__file__).parent
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
@@ -86,7 +87,7 @@ def render_mocap(
         return False
     with staged(folder) as staging:
         jobs = _jobs(config, staging)
-        with rendering_pool() as pool:
+        with worker_pool() as pool:
             results = pool.map(_render, jobs, chunksize=4)
             rendered = list(progress(results, "render clips", len(jobs)))
         data_set = DataSet(
@@ -117,7 +118,8 @@ def _render(job: ClipJob) -> Rendered:
     place = [config.seed, SPLITS.index(job.split), LABELS.index(job.label), job.number]
     rng = np.random.default_rng(place)
     take = draw_take(ACTION_OF_LABEL[job.label], job.split, rng)
-    pictures = worker_scene().pictures(take, take.times(config.fps), config.side)  # (N, S, S, 3)
+    times = take.times(config.fps)
+    pictures = scene_of_process().pictures(take, times, config.side)  # (N, S, S, 3)
     target = job.folder / job.path
     write_mp4(target, pictures, config.fps)
     clip = Clip(

@@ -6,6 +6,7 @@ S is the side of a picture in pixels.
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,12 @@ class Scene:
                 self._bullet.changeVisualShape(
                     self._body, link, rgbaColor=[*colour, 1], physicsClientId=self._client
                 )
+
+
+@cache
+def scene_of_process() -> Scene:
+    """The scene of this process, made once."""
+    return Scene()
 
 
 def framing(take: Take, poses: Poses) -> tuple[np.ndarray, float]:

@@ -1,0 +1,109 @@
+"""Builds: whole or not at all, and again only when something changed."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from builder.build import Build
+from clip_har.product import tree_hash
+from clip_har.reference import Reference
+
+BuildBase = Callable[..., Build]
+
+
+@pytest.fixture(scope="module")
+def base_product(build_base: BuildBase, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A product of the base checkpoint alone; tests leave it as it is."""
+    out = tmp_path_factory.mktemp("base") / "product"
+    assert build_base(out).fresh
+    return out
+
+
+def stamps(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def stopping(title: str, error: BaseException) -> Callable[..., Iterator[object]]:
+    """A progress bar in whose second item of the stage `title` the build is stopped."""
+
+    def progress(items: Iterable[object], shown: str, total: int) -> Iterator[object]:
+        for count, item in enumerate(items):
+            if shown == title and count == 1:
+                raise error
+            yield item
+
+    return progress
+
+
+def test_a_second_build_does_nothing(base_product: Path, build_base: BuildBase) -> None:
+    before = stamps(base_product)
+    again = build_base(base_product)
+    assert not again.fresh
+    assert set(again.parity) == {"har_base"}
+    assert stamps(base_product) == before
+
+
+def test_a_changed_profile_builds_again(base_product: Path, build_base: BuildBase) -> None:
+    before = tree_hash(base_product)
+    assert build_base(base_product, encoder_threads=1).fresh
+    config = base_product / "model_repository" / "vision_encoder" / "config.pbtxt"
+    assert 'key: "intra_op_thread_count"\n  value {\n    string_value: "1"' in config.read_text()
+    assert tree_hash(base_product) != before
+    assert build_base(base_product).fresh
+
+
+def test_a_lost_manifest_of_inputs_builds_again(base_product: Path, build_base: BuildBase) -> None:
+    (base_product / "inputs.json").unlink()
+    assert build_base(base_product).fresh
+
+
+@pytest.mark.parametrize("stage", ["export graphs", "prove parity"])
+@pytest.mark.parametrize("error", [RuntimeError("disk full"), KeyboardInterrupt()], ids=type)
+def test_an_interrupted_build_leaves_no_half_product(
+    base_product: Path, build_base: BuildBase, tmp_path: Path, stage: str, error: BaseException
+) -> None:
+    with pytest.raises(type(error)):
+        build_base(tmp_path / "new", stopping(stage, error))
+    assert list(tmp_path.iterdir()) == []
+
+    before = tree_hash(base_product)
+    with pytest.raises(type(error)):
+        build_base(base_product, stopping(stage, error), encoder_threads=1)
+    assert tree_hash(base_product) == before
+    assert list(base_product.parent.iterdir()) == [base_product]
+
+
+def test_the_base_checkpoint_alone_gives_the_base_line(base_product: Path) -> None:
+    served = {folder.name for folder in (base_product / "model_repository").iterdir()}
+    assert served == {
+        "preprocess",
+        "vision_encoder",
+        "text_encoder",
+        "mean_pool",
+        "classifier_base",
+        "har_base",
+    }
+    reference = Reference.from_json(base_product / "reference.json")
+    assert all(set(one.models) == {"har_base"} for one in reference.clips)
+
+
+def test_a_changed_clip_is_refused(build_base: BuildBase, mocap: Path, tmp_path: Path) -> None:
+    victim = next((mocap / "test").rglob("*.mp4"))
+    good = victim.read_bytes()
+    victim.write_bytes(good + b"\0")
+    try:
+        with pytest.raises(ValueError, match="sha256 differs"):
+            build_base(tmp_path / "product")
+    finally:
+        victim.write_bytes(good)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_product_holds_what_is_documented_and_nothing_else(base_product: Path) -> None:
+    assert {path.name for path in base_product.iterdir()} == {
+        "model_repository",
+        "manifest.json",
+        "reference.json",
+        "inputs.json",
+    }

@@ -1,0 +1,187 @@
+"""The parity gate against graphs that are sabotaged for real, and builds that it refuses."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+import builder.build
+from builder.build import Build, parity_samples
+from builder.checkpoints import Variants
+from builder.graphs import folded
+from builder.parity import Answer, OnnxChain, Parity, torch_answer
+from builder.profile import BuildProfile
+from clip_har.contract import CLASSIFIER_BASE, TEXT_ENCODER, VISION_ENCODER, ServedModel
+from clip_har.dataset import data_set_from_folder, sample_bytes
+from clip_har.limits import Limits
+from clip_har.media import frames_from_media
+from clip_har.product import tree_hash
+
+Graphs = dict[ServedModel, Path]
+Sabotage = Callable[[Path, Variants], None]
+
+
+def change_weight(path: Path, name: str, change: Callable[[np.ndarray], None]) -> None:
+    proto = onnx.load(path)
+    (weight,) = (one for one in proto.graph.initializer if one.name == name)
+    values = numpy_helper.to_array(weight).copy()
+    change(values)
+    weight.CopyFrom(numpy_helper.from_array(values, name))
+    onnx.save(proto, path)
+
+
+def one_weight(path: Path, variants: Variants) -> None:
+    def more(values: np.ndarray) -> None:
+        values[0, 0] += 0.5
+
+    change_weight(path, "clip.visual_projection.weight", more)
+
+
+def not_a_number(path: Path, variants: Variants) -> None:
+    def spoil(values: np.ndarray) -> None:
+        values[0, 0] = np.nan
+
+    change_weight(path, "clip.visual_projection.weight", spoil)
+
+
+def wrong_mean(path: Path, variants: Variants) -> None:
+    spec = variants.spec
+    other = spec.preprocessing.model_copy(update={"mean": (0.5, 0.5, 0.5)})
+    convolution = variants.any_model.clip.vision_model.embeddings.patch_embedding
+    bias = folded(convolution, other).bias.detach().numpy()
+
+    def shift(values: np.ndarray) -> None:
+        values[:] = bias
+
+    change_weight(path, "clip.vision_model.embeddings.patch_embedding.bias", shift)
+
+
+SABOTAGES: list[Sabotage] = [one_weight, wrong_mean, not_a_number]
+
+
+@pytest.fixture
+def copies(graphs: Graphs, tmp_path: Path) -> Graphs:
+    """Graphs that a test may spoil."""
+    return {
+        model: Path(shutil.copy(path, tmp_path / f"{model.name}.onnx"))
+        for model, path in graphs.items()
+    }
+
+
+def compared(graphs: Graphs, variants: Variants, data: Path) -> Iterator[Parity]:
+    chain = OnnxChain(graphs)
+    size = variants.spec.preprocessing.image_size
+    samples = parity_samples(data_set_from_folder(data), 1)
+    media = [
+        frames_from_media(sample_bytes(data, sample), variants.spec.frames, size, Limits())
+        for sample in samples
+    ]
+    for kind, model in variants.models.items():
+        parity = Parity()
+        for frames, times in media:
+            parity.add(torch_answer(model, frames, times), chain.answer(kind, frames, times))
+        yield parity
+
+
+def test_the_published_graphs_pass_by_far(
+    graphs: Graphs, variants: Variants, mocap: Path, profile: BuildProfile
+) -> None:
+    for parity in compared(graphs, variants, mocap):
+        parity.check("har", profile.budget)
+        assert parity.clips == 2 * len(variants.spec.labels)
+        assert parity.max_probability_error <= 1e-5
+
+
+@pytest.mark.parametrize("sabotage", SABOTAGES)
+def test_a_spoilt_graph_is_refused(
+    copies: Graphs, variants: Variants, mocap: Path, profile: BuildProfile, sabotage: Sabotage
+) -> None:
+    sabotage(copies[VISION_ENCODER], variants)
+    for parity in compared(copies, variants, mocap):
+        with pytest.raises(ValueError, match="do not equal the trained model on 34 clips"):
+            parity.check("har", profile.budget)
+
+
+def test_a_spoilt_classifier_is_refused_for_its_variant_only(
+    copies: Graphs, variants: Variants, mocap: Path, profile: BuildProfile
+) -> None:
+    def more(values: np.ndarray) -> None:
+        values[0] += 0.5
+
+    change_weight(copies[CLASSIFIER_BASE], "head.3.bias", more)
+    base, temporal = compared(copies, variants, mocap)
+    with pytest.raises(ValueError, match=r"probability error .* \(at most 1e-04\)"):
+        base.check("har_base", profile.budget)
+    temporal.check("har_temporal", profile.budget)
+
+
+@pytest.mark.parametrize("spoilt", ["probs", "embedding"])
+def test_one_answer_that_is_no_number_is_enough(profile: BuildProfile, spoilt: str) -> None:
+    good = {
+        "embedding": np.array([1, 0], np.float32),
+        "probs": np.array([0.9, 0.1], np.float32),
+    }
+    bad = good | {spoilt: np.full(2, np.nan, np.float32)}
+    parity = Parity()
+    for candidate in (good, bad, good):
+        parity.add(Answer(**good), Answer(**candidate))
+    with pytest.raises(ValueError, match="on 3 clips"):
+        parity.check("har_base", profile.budget)
+
+
+def test_nothing_compared_is_not_passed(profile: BuildProfile) -> None:
+    with pytest.raises(ValueError, match="nothing was compared"):
+        Parity().check("har_base", profile.budget)
+
+
+@pytest.mark.parametrize("sabotage", SABOTAGES)
+def test_a_refused_build_leaves_the_last_product_untouched(
+    monkeypatch: pytest.MonkeyPatch,
+    build_base: Callable[..., Build],
+    variants: Variants,
+    tmp_path: Path,
+    sabotage: Sabotage,
+) -> None:
+    out = tmp_path / "product"
+    build_base(out)
+    before = tree_hash(out)
+    spoil_exports(monkeypatch, VISION_ENCODER, lambda path: sabotage(path, variants))
+    with pytest.raises(ValueError, match="har_base: the graphs do not equal the trained model"):
+        build_base(out, opset=19)
+    assert tree_hash(out) == before
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def spoil_exports(
+    monkeypatch: pytest.MonkeyPatch, which: ServedModel, spoil: Callable[[Path], None]
+) -> None:
+    """Lets builds export as ever, and then damages the file of one model."""
+
+    exported = builder.build.onnx_from_graph
+
+    def export(graph, model, sizes, path, opset) -> None:
+        exported(graph, model, sizes, path, opset)
+        if model is which:
+            spoil(path)
+
+    monkeypatch.setattr("builder.build.onnx_from_graph", export)
+
+
+def test_a_spoilt_text_encoder_is_refused(
+    monkeypatch: pytest.MonkeyPatch, build_base: Callable[..., Build], tmp_path: Path
+) -> None:
+    def more(values: np.ndarray) -> None:
+        values[0, 0] += 2
+
+    spoil_exports(
+        monkeypatch,
+        TEXT_ENCODER,
+        lambda path: change_weight(path, "clip.text_projection.weight", more),
+    )
+    with pytest.raises(ValueError, match="text_encoder"):
+        build_base(tmp_path / "product")
+    assert list(tmp_path.iterdir()) == []

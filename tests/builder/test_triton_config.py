@@ -1,0 +1,168 @@
+"""Configurations in git, and what the builder makes of them."""
+
+from pathlib import Path
+
+import onnx
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from builder.checkpoints import Variants
+from builder.onnx_export import dims_of_value
+from builder.triton_config import config_from_source
+from clip_har.contract import (
+    GRAPHS,
+    HAR_BASE,
+    HAR_EMBED,
+    HAR_TEMPORAL,
+    MODELS,
+    TEMPORAL,
+    ServedModel,
+)
+
+SOURCES = Path(__file__).parents[2] / "model_repository"
+ENSEMBLES = (HAR_BASE, HAR_TEMPORAL, HAR_EMBED)
+GRAPH_FIELDS = {
+    "name",
+    "platform",
+    "max_batch_size",
+    "input",
+    "output",
+    "instance_group",
+    "default_model_filename",
+    "dynamic_batching",
+    "parameters",
+}
+ONNXRUNTIME_PARAMETERS = {
+    "intra_op_thread_count",
+    "inter_op_thread_count",
+    "execution_mode",
+    "enable_mem_arena",
+    "enable_mem_pattern",
+    "memory.enable_memory_arena_shrinkage",
+}
+"""What Triton's C++ onnxruntime backend reads."""
+
+by_name = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+by_graph = pytest.mark.parametrize("model", GRAPHS, ids=lambda model: model.name)
+by_ensemble = pytest.mark.parametrize("model", ENSEMBLES, ids=lambda model: model.name)
+
+
+def served(built: Path, model: ServedModel) -> ModelConfig:
+    path = built / "model_repository" / model.name / "config.pbtxt"
+    return text_format.Parse(path.read_text(), ModelConfig())
+
+
+def source_with(tmp_path: Path, old: str, new: str) -> Path:
+    """The source of `temporal` with one change."""
+    text = (SOURCES / "temporal" / "config.pbtxt").read_text()
+    assert text.count(old) == 1
+    path = tmp_path / "config.pbtxt"
+    path.write_text(text.replace(old, new))
+    return path
+
+
+@by_name
+def test_every_source_fits_the_contract(model: ServedModel, variants: Variants) -> None:
+    source = SOURCES / model.name / "config.pbtxt"
+    config = config_from_source(source, model, variants.spec.sizes)
+    for specs, tensors in ((model.inputs, config.input), (model.outputs, config.output)):
+        for spec, tensor in zip(specs, tensors, strict=True):
+            assert list(tensor.dims) == spec.dims(variants.spec.sizes)
+
+
+def test_no_source_is_left_over() -> None:
+    assert {path.name for path in SOURCES.iterdir()} == {model.name for model in MODELS}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('name: "temporal"', 'name: "tempo"', "its name is 'tempo', expected 'temporal'"),
+        (', { name: "TIMES" }', "", r"its inputs are \['FRAME_EMBEDS'\], but the contract says"),
+        ('"CLIP_EMBED"', '"EMBED"', r"its outputs are \['EMBED'\], but the contract says"),
+        ("max_batch_size: 8", "max_batch_size: 0", "max_batch_size must be 1 or more"),
+        ("max_batch_size: 8", "", "max_batch_size must be 1 or more"),
+        ("max_batch_size: 8", "max_batch: 8", r"not a valid Triton configuration: .*max_batch"),
+        ("max_batch_size: 8", "max_batch_size: eight", "not a valid Triton configuration"),
+    ],
+)
+def test_a_wrong_source_is_named_with_its_fault(
+    tmp_path: Path, variants: Variants, old: str, new: str, reason: str
+) -> None:
+    path = source_with(tmp_path, old, new)
+    with pytest.raises(ValueError, match=f"{path}: .*{reason}"):
+        config_from_source(path, TEMPORAL, variants.spec.sizes)
+
+
+def test_a_missing_source_is_named(tmp_path: Path, variants: Variants) -> None:
+    with pytest.raises(ValueError, match=r"config.pbtxt: cannot be read: No such file"):
+        config_from_source(tmp_path / "config.pbtxt", TEMPORAL, variants.spec.sizes)
+
+
+@by_graph
+def test_a_graphs_configuration_holds_what_the_cpp_backend_knows(
+    built: Path, model: ServedModel
+) -> None:
+    config = served(built, model)
+    assert {field.name for field, _ in config.ListFields()} <= GRAPH_FIELDS
+    assert set(config.parameters) <= ONNXRUNTIME_PARAMETERS
+    assert config.platform == "onnxruntime_onnx"
+    assert [group.count for group in config.instance_group] == [1]
+    file = built / "model_repository" / model.name / "1" / config.default_model_filename
+    assert file.is_file()
+
+
+@by_graph
+def test_dims_of_a_configuration_are_the_graphs(built: Path, model: ServedModel) -> None:
+    config = served(built, model)
+    graph = onnx.load(built / "model_repository" / model.name / "1" / "model.onnx").graph
+    for tensors, values in ((config.input, graph.input), (config.output, graph.output)):
+        told = {tensor.name: [-1, *tensor.dims] for tensor in tensors}
+        assert told == {value.name: dims_of_value(value) for value in values}
+
+
+@by_ensemble
+def test_an_ensemble_takes_no_larger_batch_than_its_steps(built: Path, model: ServedModel) -> None:
+    config = served(built, model)
+    steps = [step.model_name for step in config.ensemble_scheduling.step]
+    known = {one.name: one for one in MODELS}
+    limits = [served(built, known[step]).max_batch_size for step in steps]
+    assert steps
+    assert 1 <= config.max_batch_size <= min(limits)
+
+
+@by_ensemble
+def test_the_steps_of_an_ensemble_fit_together(built: Path, model: ServedModel) -> None:
+    config = served(built, model)
+    known = {one.name: one for one in MODELS}
+    flowing = {spec.name: (spec.dtype, spec.axes) for spec in model.inputs}
+    for step in config.ensemble_scheduling.step:
+        contract = known[step.model_name]
+        assert set(step.input_map) == {spec.name for spec in contract.inputs}
+        for spec in contract.inputs:
+            assert flowing[step.input_map[spec.name]] == (spec.dtype, spec.axes)
+        for spec in contract.outputs:
+            if spec.name in step.output_map:
+                flowing[step.output_map[spec.name]] = (spec.dtype, spec.axes)
+    for spec in model.outputs:
+        assert flowing[spec.name] == (spec.dtype, spec.axes)
+
+
+def test_preprocessing_is_told_what_the_checkpoint_decides(built: Path, variants: Variants) -> None:
+    (preprocess,) = (model for model in MODELS if model.name == "preprocess")
+    parameters = served(built, preprocess).parameters
+    assert parameters["frames"].string_value == str(variants.spec.frames)
+    side = str(variants.spec.preprocessing.image_size)
+    assert parameters["image_size"].string_value == side
+
+
+@by_name
+def test_labels_lie_beside_every_model_that_names_them(
+    built: Path, variants: Variants, model: ServedModel
+) -> None:
+    wanted = [output.label_filename for output in served(built, model).output]
+    labels = built / "model_repository" / model.name / "labels.txt"
+    assert labels.is_file() == (wanted == ["labels.txt"])
+    if labels.is_file():
+        assert labels.read_text().splitlines() == list(variants.spec.labels)

@@ -1,0 +1,118 @@
+"""The rendered data set on disk."""
+
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from clip_har.dataset import DataSet, sample_bytes
+from training.mocap.actions import LABELS, REVERSAL_OF_LABEL
+from training.mocap.render import MocapConfig, Rendered, render_mocap
+
+
+def media(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*.*") if p.is_file()}
+
+
+def pictures(path: Path) -> tuple[np.ndarray, list[bool]]:
+    """Decoded pictures (N, S, S, 3), and whether each stands alone (an intra picture)."""
+    with av.open(path) as container:
+        frames = list(container.decode(video=0))
+    return np.stack([frame.to_ndarray(format="rgb24") for frame in frames]), [
+        frame.key_frame for frame in frames
+    ]
+
+
+def without_progress(clips: Iterable[Rendered], _title: str, _total: int) -> Iterable[Rendered]:
+    return clips
+
+
+def test_every_class_has_its_clips_stills_and_pairs(rendered: Path, data_set: DataSet) -> None:
+    assert data_set.labels == LABELS
+    assert data_set.reversals == REVERSAL_OF_LABEL
+    for split in ("train", "val", "test"):
+        assert [clip.label for clip in data_set.split(split)] == list(LABELS)
+    assert [still.label for still in data_set.stills] == list(LABELS)
+    assert {(p.label, p.reversed_label) for p in data_set.pairs} == set(REVERSAL_OF_LABEL.items())
+    for sample in (*data_set.clips, *data_set.stills):
+        assert sample_bytes(rendered, sample)
+
+
+def test_clips_are_videos_of_the_size_and_length_told(
+    renders: MocapConfig, rendered: Path, data_set: DataSet
+) -> None:
+    for clip in data_set.split("val"):
+        shown, _ = pictures(rendered / clip.path)
+        assert shown.shape == (clip.frames, renders.side, renders.side, 3)
+        assert clip.seconds == pytest.approx(clip.frames / renders.fps, abs=1e-3)
+        assert np.abs(np.diff(shown.astype(int), axis=0)).max() > 20  # something moves
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_gives_others(
+    renders: MocapConfig, rendered: Path, tmp_path: Path
+) -> None:
+    once = media(rendered)
+    again, other = tmp_path / "again", tmp_path / "other"
+    assert render_mocap(renders, again, without_progress)
+    assert media(again) == once
+    assert render_mocap(renders.model_copy(update={"seed": 4}), other, without_progress)
+    changed = media(other)
+    assert not [name for name in changed if name.endswith("mp4") and changed[name] == once[name]]
+
+
+def test_a_data_set_that_is_up_to_date_is_left_alone(renders: MocapConfig, rendered: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in rendered.rglob("*")}
+    assert not render_mocap(renders, rendered, without_progress)
+    assert {p: p.stat().st_mtime_ns for p in rendered.rglob("*")} == before
+
+
+def test_pairs_hold_the_same_pictures_in_opposite_order(rendered: Path, data_set: DataSet) -> None:
+    for pair in data_set.pairs:
+        forward, alone = pictures(rendered / pair.forward)
+        backward, alone_too = pictures(rendered / pair.backward)
+        np.testing.assert_array_equal(forward, backward[::-1])
+        assert not np.array_equal(forward, backward)
+        assert all(alone)
+        assert all(alone_too)
+
+
+def test_an_interrupted_render_leaves_no_folder(renders: MocapConfig, tmp_path: Path) -> None:
+    def interrupted(clips: Iterable[Rendered], title: str, total: int) -> Iterator[Rendered]:
+        yield next(iter(clips))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        render_mocap(renders, tmp_path / "mocap", interrupted)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_names_what_to_install_where_pybullet_is_missing(
+    renders: MocapConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "mocap.toml").write_text(
+        "".join(f"{key} = {value}\n" for key, value in renders.model_dump().items())
+    )
+    # The renderers are processes of their own, so the package is hidden on the path they share.
+    for name in ("pybullet", "pybullet_data"):
+        (tmp_path / f"{name}.py").write_text(f"raise ModuleNotFoundError('No module {name}')")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "training",
+            "render-mocap",
+            tmp_path / "mocap.toml",
+            tmp_path / "out",
+        ],
+        env={"PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert 'pip install ".[mocap]"' in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
