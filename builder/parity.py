@@ -4,7 +4,7 @@ B clips (always one here), T frames, S side in pixels, D embedding, K classes,
 N texts, L tokens.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,14 +145,6 @@ def torch_answer(model: CLIPHARModel, frames: NDArray[np.uint8], times: Array) -
     """Frames (T, S, S, 3) and their seconds (T,) to the trained model's answer."""
     seen = model(torch.from_numpy(frames.copy())[None], torch.from_numpy(times)[None])
     return Answer(seen.embedding[0].numpy(), seen.probs[0].numpy())
-
-
-def parity_of(pairs: Iterable[tuple[Answer, Answer]]) -> Parity:
-    """Compares answers two by two: the trained model's first."""
-    parity = Parity()
-    for reference, candidate in pairs:
-        parity.add(reference, candidate)
-    return parity
 
 
 def _or_worst(value: float, worst: float) -> float:

@@ -22,7 +22,7 @@ DOCUMENTS = sorted(
 ROOT_FILE = re.compile(r"[A-Z]+\.md|LICENSE|Makefile|pyproject\.toml|constraints[a-z-]*\.txt")
 USAGE_ERROR: Any = typer.BadParameter.__base__
 """Click's UsageError, which some releases of Typer carry inside."""
-PACKAGE_INDEX = re.compile(r"pypi\.(org|python)|pythonhosted|index-url|find-links", re.I)
+PACKAGE_INDEX = re.compile(r"https?://\S+/simple\b|--(extra-)?index|--find-", re.I)
 
 
 def every_token(path: Path) -> list[Token]:

@@ -37,7 +37,7 @@ def render_mocap(
 @app.command()
 def pretrain(
     config: Annotated[Path, typer.Argument(help="Settings, e.g. configs/pretrain-mocap.toml.")],
-    out: Annotated[Path, typer.Option(help="Folder for the CLIP.")] = Path("assets/mocap-clip"),
+    out: Annotated[Path, typer.Option(help="Folder for the CLIP.")] = Path("runs/mocap-clip"),
     run: Annotated[Path, typer.Option(help="Frames and saved states.")] = Path("runs/pretrain"),
 ) -> None:
     """Pretrains the small CLIP on rendered frames; started again, it goes on where it stopped."""

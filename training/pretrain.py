@@ -23,7 +23,7 @@ from clip_har.nn.clip import (
     normalized,
     pixels_from_frames,
 )
-from clip_har.product import staged
+from clip_har.product import staged, write_whole
 from clip_har.progress import progress_bar
 from clip_har.spec import Preprocessing
 from training.mocap.actions import ACTIONS
@@ -92,8 +92,10 @@ def pretrain(config: PretrainConfig, run: Path, out: Path) -> dict[str, float]:
     """Renders the frames, trains the CLIP and writes it to `out`; resumes a run found in `run`.
 
     Returns what the run ended with: validation accuracy of single frames read by action names.
+    Raises ValueError where `run` was begun with other settings.
     """
     started = time.monotonic()
+    _check_same_run(config, run)
     frames, held_out = _frames(config, run, "train"), _frames(config, run, "val")
     tokenizer = _tokenizer(config, run)
     torch.manual_seed(config.seed)
@@ -263,6 +265,17 @@ def _tokenizer(config: PretrainConfig, run: Path) -> CLIPTokenizer:
         with staged(folder) as staging:
             tokenizer_from_sentences(config).save_pretrained(staging)
     return CLIPTokenizer.from_pretrained(folder)
+
+
+def _check_same_run(config: PretrainConfig, run: Path) -> None:
+    path = run / "settings.json"
+    # How long it goes on may be decided later: the learning rate is flat until the decay.
+    settings = config.model_dump_json(exclude={"steps", "decay", "save_every"})
+    if path.exists() and path.read_text() != settings:
+        raise ValueError(
+            f"{run}: holds a run with other settings. Name another folder with --run, or delete it."
+        )
+    write_whole(path, settings)
 
 
 def _schedule(config: PretrainConfig, step: int) -> float:
