@@ -49,11 +49,12 @@ def classify(
 
     found = find_media(paths)
     results: list[Outcome] = []
-    # On one terminal, JSON lines and a bar would write over each other.
-    watched = found if json and sys.stdout.isatty() else progress_bar(found, "classifying")
+    # A bar is for who watches; on one terminal it and JSON lines would write over each other.
+    watched = sys.stderr.isatty() and not (json and sys.stdout.isatty())
+    shown = progress_bar(found, "classify") if watched else found
     with Recognizer(url, protocol=protocol) as recognizer:
         try:
-            for outcome in outcomes(recognizer, watched, model, top_k):
+            for outcome in outcomes(recognizer, shown, model, top_k):
                 results.append(outcome)
                 if json:
                     print(outcome.as_json(), flush=True)
