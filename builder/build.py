@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,9 +70,7 @@ def build(
         kinds = tuple(variants.models)
         target = staging / REPOSITORY
         write_repository(target, SOURCES, graphs, variants.spec, kinds, profile, threads)
-        for path in graphs.values():
-            path.unlink()
-        (staging / "graphs").rmdir()
+        shutil.rmtree(staging / "graphs")
         (staging / REFERENCE_FILE).write_text(reference.model_dump_json() + "\n")
         manifest = _manifest(profile, variants, parity, graphs, staging)
         (staging / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from builder.graphs import SHARED_GRAPHS
 from builder.profile import BuildProfile
 from builder.triton_config import (
     CONFIG_FILE,
@@ -14,26 +15,20 @@ from builder.triton_config import (
     text_from_config,
 )
 from clip_har.contract import (
-    CLASSIFIER_BASE,
-    CLASSIFIER_TEMPORAL,
     HAR_BASE,
     HAR_EMBED,
     HAR_TEMPORAL,
     LABELS_FILE,
-    MEAN_POOL,
     PREPROCESS,
-    TEMPORAL,
-    TEXT_ENCODER,
-    VISION_ENCODER,
     ServedModel,
 )
 from clip_har.spec import ModelSpec, TemporalKind
 
-SHARED_MODELS = (PREPROCESS, VISION_ENCODER, TEXT_ENCODER)
-VARIANT_MODELS: dict[TemporalKind, tuple[ServedModel, ...]] = {
-    "mean": (MEAN_POOL, CLASSIFIER_BASE, HAR_BASE),
-    "attention_motion": (TEMPORAL, CLASSIFIER_TEMPORAL, HAR_TEMPORAL, HAR_EMBED),
+ENSEMBLES: dict[TemporalKind, tuple[ServedModel, ...]] = {
+    "mean": (HAR_BASE,),
+    "attention_motion": (HAR_TEMPORAL, HAR_EMBED),
 }
+"""What people call of a variant, beside the graphs it is made of."""
 GRAPH_FILE = "model.onnx"
 VERSION = "1"
 
@@ -51,14 +46,14 @@ def write_repository(
 
     Raises ValueError where a source does not fit the contract.
     """
-    variant_models = [model for kind in kinds for model in VARIANT_MODELS[kind]]
-    for model in (*SHARED_MODELS, *variant_models):
+    ensembles = [model for kind in kinds for model in ENSEMBLES[kind]]
+    for model in (PREPROCESS, *graphs, *ensembles):
         folder = target / model.name
         (folder / VERSION).mkdir(parents=True)
         source = sources / model.name
         config = config_from_source(source / CONFIG_FILE, model, spec.sizes)
         if model in graphs:
-            used = threads if model in (VISION_ENCODER, TEXT_ENCODER) else 1
+            used = threads if model in SHARED_GRAPHS else 1
             set_engine(config, profile.platform, GRAPH_FILE, used)
             shutil.copyfile(graphs[model], folder / VERSION / GRAPH_FILE)
         if model is PREPROCESS:

@@ -146,12 +146,10 @@ def report_of(data: HeldOut, measured: Measurement, parity: Parity | None) -> Re
 
 def write_report(folder: Path, report: Report, picture: bytes) -> list[Path]:
     """Writes `report.json` and `predictions.png` (its bytes), each whole; gives their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    partial, predictions = folder / ".predictions.png.partial", folder / "predictions.png"
-    partial.write_bytes(picture)
-    partial.rename(predictions)
-    write_whole(folder / "report.json", report.model_dump_json(indent=2) + "\n")
-    return [folder / "report.json", predictions]
+    numbers, predictions = folder / "report.json", folder / "predictions.png"
+    write_whole(predictions, picture)
+    write_whole(numbers, report.model_dump_json(indent=2) + "\n")
+    return [numbers, predictions]
 
 
 def _model_report(answered: HeldOut, measured: Measurement, model: str) -> ModelReport:

@@ -18,12 +18,13 @@ from clip_har.limits import Limits
 from clip_har.media import clip_from_media
 from clip_har.nn.clip import encode_frames, pixels_from_frames
 from clip_har.preprocess import pixels_from_image
-from clip_har.product import fingerprint, is_current, record_inputs, staged
+from clip_har.product import fingerprint, is_current, record_inputs, staged, tree_hash
 from clip_har.progress import progress_bar
 from clip_har.sampling import Timeline, centre_frames, every_frame
 from clip_har.spec import Preprocessing
 from training.workers import worker_pool
 
+CODE = (Path(__file__), Path(__file__).parent.parent / "clip_har")
 PAST_THE_END = 2.0  # where a padded frame ends; places in a clip go from 0 to 1
 
 
@@ -55,8 +56,7 @@ class FeatureSet:
         ends = self.ends[clips]
         starts = torch.cat([torch.zeros_like(ends[:, :1]), ends[:, :-1]], dim=1)
         middles = (starts.gather(1, index) + ends.gather(1, index)) / 2
-        rows = torch.arange(len(clips))[:, None]
-        return self.embeds[clips][rows, index], middles * self.seconds[clips][:, None]
+        return self.embeds[clips[:, None], index], middles * self.seconds[clips][:, None]
 
     def as_served(self) -> tuple[Tensor, Tensor]:
         """What a server would see of every clip: (C, T, D), seconds (C, T)."""
@@ -73,7 +73,12 @@ def features_from_clips(
 ) -> FeatureSet:
     """Encodes every frame of the clips, or opens `cache` where it was made from the same."""
     made_from = fingerprint(
-        {"clips": [clip.sha256 for clip in clips], "frames": frames, "clip": encoder.identity}
+        {
+            "clips": [clip.sha256 for clip in clips],
+            "frames": frames,
+            "clip": encoder.identity,
+            "code": [tree_hash(part) for part in CODE],
+        }
     )
     if not is_current(cache, made_from):
         with staged(cache) as staging:

@@ -6,22 +6,23 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import CLIPTokenizer
+from transformers import CLIPModel, CLIPTokenizer
 
 from clip_har.labels import sentences
+from clip_har.nn.clip import encode_texts
 from clip_har.nn.model import CLIPHARModel, Recognition
 
 TEMPERATURE_BOUNDS = (0.05, 20.0)  # a handful of clips can ask for any value beyond
 
 
 def text_bank(
-    model: CLIPHARModel, tokenizer: CLIPTokenizer, labels: Sequence[str], prompts: Sequence[str]
+    clip: CLIPModel, tokenizer: CLIPTokenizer, labels: Sequence[str], prompts: Sequence[str]
 ) -> Tensor:
     """One unit text embedding a class: the mean over its prompts, (K, D)."""
     rows = []
     for label in labels:
         tokens = tokenizer(sentences(label, prompts), padding=True, return_tensors="pt").input_ids
-        rows.append(F.normalize(model.encode_texts(tokens).mean(dim=0), dim=-1))
+        rows.append(F.normalize(encode_texts(clip, tokens).mean(dim=0), dim=-1))
     return torch.stack(rows)
 
 

@@ -81,6 +81,8 @@ class Run:
     """Everything that the variants of a run share."""
 
     config: TrainConfig
+    spec: ModelSpec
+    """Of the base variant; the others differ in the temporal module."""
     data: DataSet
     manifest: str
     """SHA-256 of the data set's manifest."""
@@ -110,16 +112,19 @@ def train(config: TrainConfig, data: Path, out: Path, command: str) -> dict[str,
 
 
 def _made_from(config: TrainConfig, data: Path) -> str:
-    backbone = Path(config.backbone)
-    code = [tree_hash(folder) for folder in CODE]
     return fingerprint(
         {
             "config": config.model_dump(),
             "data": file_hash(data / MANIFEST_FILE),
-            "backbone": backbone if backbone.exists() else config.backbone,
-            "code": code,
+            "backbone": _identity(config.backbone),
+            "code": [tree_hash(folder) for folder in CODE],
         }
     )
+
+
+def _identity(backbone: str) -> str:
+    """What tells one CLIP from another: the hash of a folder, the name of one on the Hub."""
+    return tree_hash(Path(backbone)) if Path(backbone).exists() else backbone
 
 
 def _prepared(
@@ -127,21 +132,19 @@ def _prepared(
 ) -> tuple[Run, CLIPModel, CLIPTokenizer]:
     clip = clip_from_pretrained(config.backbone)
     tokenizer = tokenizer_from_pretrained(config.backbone, clip.config)
-    preprocessing = preprocessing_of(config.backbone, clip.config)
-    backbone = Path(config.backbone)
-    identity = tree_hash(backbone) if backbone.exists() else config.backbone
-    encoder = FrozenEncoder(clip, preprocessing, identity)
+    spec = _base_spec(config, data_set, clip)
+    encoder = FrozenEncoder(clip, spec.preprocessing, _identity(config.backbone))
 
     def features(split: SplitName) -> FeatureSet:
         clips = data_set.split(split)
         cache = out / "features" / split
         return features_from_clips(clips, data_set.labels, data, encoder, config.frames, cache)
 
-    model = CLIPHARModel(_spec(config, data_set, clip, "mean"), clip).eval()
     with torch.inference_mode():
-        texts = text_bank(model, tokenizer, data_set.labels, config.prompts)
+        texts = text_bank(clip, tokenizer, data_set.labels, config.prompts)
     run = Run(
         config=config,
+        spec=spec,
         data=data_set,
         manifest=file_hash(data / MANIFEST_FILE),
         train=features("train"),
@@ -152,13 +155,13 @@ def _prepared(
     return run, clip, tokenizer
 
 
-def _spec(config: TrainConfig, data_set: DataSet, clip: CLIPModel, kind: TemporalKind) -> ModelSpec:
+def _base_spec(config: TrainConfig, data_set: DataSet, clip: CLIPModel) -> ModelSpec:
     return ModelSpec(
         backbone=config.backbone,
         clip=clip.config.to_dict(),
         embed_dim=clip.visual_projection.out_features,
         frames=config.frames,
-        temporal=kind,
+        temporal="mean",
         labels=data_set.labels,
         prompts=config.prompts,
         preprocessing=preprocessing_of(config.backbone, clip.config),
@@ -177,7 +180,7 @@ def _train_variant(
     started = time.monotonic()
     variant = run.config.variants[name]
     torch.manual_seed(run.config.seed)
-    model = CLIPHARModel(_spec(run.config, run.data, clip, variant.temporal), clip)
+    model = CLIPHARModel(run.spec.model_copy(update={"temporal": variant.temporal}), clip)
     model.clip.requires_grad_(False)
     _fit(run, model, variant, name)
     model.eval()

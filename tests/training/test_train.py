@@ -12,6 +12,7 @@ from clip_har.checkpoint import model_from_checkpoint, tokenizer_from_checkpoint
 from clip_har.dataset import DataSet
 from clip_har.nn.clip import clip_from_pretrained
 from clip_har.nn.model import CLIPHARModel
+from clip_har.spec import ModelSpec, Preprocessing
 from training.features import FeatureSet
 from training.objective import (
     TEMPERATURE_BOUNDS,
@@ -66,8 +67,19 @@ def run(by_hand: FeatureSet, tmp_path: Path) -> Run:
     labels = ("up", "down", "still")
     data = DataSet(name="d", source="s", labels=labels, clips=())
     table = reversal_table(labels, {"up": "down", "down": "up"})
+    spec = ModelSpec(
+        backbone="by hand",
+        clip={},
+        embed_dim=1,
+        frames=2,
+        temporal="mean",
+        labels=labels,
+        prompts=("{}",),
+        preprocessing=Preprocessing(image_size=1, mean=(0, 0, 0), std=(1, 1, 1)),
+    )
     return Run(
         config=config_for(tmp_path, reversed_share=1.0, noise=0.0),
+        spec=spec,
         data=data,
         manifest="",
         train=by_hand,
@@ -181,7 +193,7 @@ def test_the_text_bank_is_the_mean_over_prompts(trained: Path) -> None:
     tokenizer = tokenizer_from_checkpoint(trained / "base", model)
 
     def bank(*prompts: str) -> torch.Tensor:
-        return text_bank(model, tokenizer, ["running", "jumping"], prompts)
+        return text_bank(model.clip, tokenizer, ["running", "jumping"], prompts)
 
     one, two = bank("a person {}"), bank("someone {}")
     expected = torch.nn.functional.normalize((one + two) / 2, dim=-1)
