@@ -1,15 +1,17 @@
 """A labelled data set on disk: a folder of media with a `manifest.json` that lists them."""
 
+import hashlib
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from clip_har.config import Config
-from clip_har.product import file_hash
 
 MANIFEST_FILE = "manifest.json"
 SplitName = Literal["train", "val", "test"]
+Tier = Literal["reversal", "closed_loop", "rotation", "nuisance"]
+"""What a pair asks of a model of time, from the easiest question to the hardest."""
 
 
 class Sample(Config):
@@ -24,14 +26,20 @@ class Sample(Config):
 
 
 class Clip(Sample):
-    """One labelled video."""
+    """One labelled video, folder of frames, or picture."""
 
     split: SplitName
     """What it may be used for."""
     seconds: float
-    """How long it plays."""
+    """How long it plays; 0 for a picture."""
     frames: int
     """How many pictures it holds."""
+    fps: float | None = Field(default=None, gt=0)
+    """Frames a second, where `path` is a folder of frames; a file says it itself."""
+    group: str = ""
+    """The recording it was cut from: clips of one group belong in one split. Empty: unknown."""
+    codec: str = ""
+    """How it is coded, as FFmpeg or Pillow names it. Empty: unknown."""
 
 
 class Pair(Config):
@@ -45,6 +53,8 @@ class Pair(Config):
     """What `forward` shows."""
     reversed_label: str
     """What `backward` shows."""
+    tier: Tier = "reversal"
+    """What makes it hard."""
 
 
 class DataSet(Config):
@@ -95,9 +105,10 @@ def sample_bytes(folder: Path, sample: Sample) -> bytes:
         raise ValueError(
             f"{path}: listed in {MANIFEST_FILE}, but missing. Build the data set again."
         )
-    if file_hash(path) != sample.sha256:
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sample.sha256:
         raise ValueError(
             f"{path}: not the file that {MANIFEST_FILE} lists (its sha256 differs). "
             "Build the data set, and what was made from it, again."
         )
-    return path.read_bytes()
+    return content
