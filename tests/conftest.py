@@ -130,7 +130,16 @@ def mocap(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("mocap") / "data"
     config = MocapConfig(
-        seed=7, side=48, fps=12, train_clips=1, val_clips=1, test_clips=1, stills=1
+        seed=7,
+        side=48,
+        fps=12,
+        train_clips=1,
+        val_clips=1,
+        test_clips=1,
+        stills=1,
+        closed_loop=1,
+        rotation=1,
+        nuisance=1,
     )
     render_mocap(config, folder, silent)
     return folder

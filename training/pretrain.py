@@ -26,7 +26,7 @@ from clip_har.nn.clip import (
 from clip_har.product import staged, write_whole
 from clip_har.progress import progress_bar
 from clip_har.spec import Preprocessing
-from training.mocap.actions import ACTIONS
+from training.mocap.actions import PRETRAINED_ACTIONS
 from training.mocap.captions import MOTIONS, draw_sentences, truth
 from training.mocap.frames import FrameSet, frame_set
 from training.resume import load_state, save_state
@@ -200,10 +200,10 @@ def accuracy_by_name(
     model: CLIPModel, tokenizer: CLIPTokenizer, frames: FrameSet, shown_as: Preprocessing
 ) -> float:
     """Share of single frames named right; an action and its reversal count as one."""
-    names = [f"a person {action.label}" for action in ACTIONS]
+    names = [f"a person {action.label}" for action in PRETRAINED_ACTIONS]
     tokens = tokenizer(names, padding=True, return_tensors="pt").input_ids
     bank = encode_texts(model, tokens)  # (K, D)
-    motion = torch.tensor([MOTIONS.index(action.motion) for action in ACTIONS])
+    motion = torch.tensor([MOTIONS.index(action.motion) for action in PRETRAINED_ACTIONS])
     right = 0
     for start in range(0, len(frames.pixels), 512):
         some = torch.from_numpy(frames.pixels[start : start + 512].copy())

@@ -11,7 +11,18 @@ from training.features import FeatureSet
 from training.mocap.render import MocapConfig, render_mocap
 from training.pretrain import PretrainConfig, Tower, pretrain
 
-RENDERS = MocapConfig(seed=3, side=32, fps=8, train_clips=1, val_clips=1, test_clips=1, stills=1)
+RENDERS = MocapConfig(
+    seed=3,
+    side=32,
+    fps=8,
+    train_clips=1,
+    val_clips=1,
+    test_clips=1,
+    stills=1,
+    closed_loop=1,
+    rotation=1,
+    nuisance=1,
+)
 PRETRAINING = PretrainConfig(
     seed=5,
     takes=17,

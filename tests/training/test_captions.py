@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.mocap.actions import ACTION_OF_LABEL, ACTIONS, REVERSAL_OF_LABEL, Action
+from training.mocap.actions import ACTION_OF_LABEL, PRETRAINED_ACTIONS, REVERSAL_OF_LABEL, Action
 from training.mocap.captions import (
     ATTRIBUTES,
     MOMENTS,
@@ -15,6 +15,7 @@ from training.mocap.captions import (
     truth,
 )
 from training.mocap.motion import motion_from_pybullet
+from training.mocap.ranges import PRETRAINING_RANGES
 from training.mocap.take import draw_take
 
 
@@ -27,7 +28,7 @@ def true_texts(attributes: np.ndarray) -> set[str]:
     """True sentences of one frame, without their openings."""
     bank = draw_sentences(np.random.default_rng(1))
     true = truth(attributes, bank)[0]
-    known = [action.label for action in ACTIONS] + [*VIEWS, *POSTURES, *PLACES]
+    known = [action.label for action in PRETRAINED_ACTIONS] + [*VIEWS, *POSTURES, *PLACES]
     told = [text for text, is_true in zip(bank.texts, true, strict=True) if is_true]
     return {next((text[text.index(k) :] for k in known if k in text), text) for text in told}
 
@@ -62,10 +63,10 @@ def test_a_reversed_action_counts_its_moments_from_the_other_end() -> None:
     assert {text.split("back, ")[1] for text in told if "lying down" in text} == {"moment 8 of 8"}
 
 
-@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.label)
+@pytest.mark.parametrize("action", PRETRAINED_ACTIONS, ids=lambda action: action.label)
 def test_sentences_of_a_group_exclude_each_other_on_real_frames(action: Action) -> None:
     rng = np.random.default_rng(7)
-    take = draw_take(action, "train", rng)
+    take = draw_take(action, PRETRAINING_RANGES["train"], rng)
     attributes = attributes_of(take, take.times(15))
     bank = draw_sentences(rng)
     true = truth(attributes, bank)
@@ -83,7 +84,7 @@ def test_sentences_of_a_group_exclude_each_other_on_real_frames(action: Action) 
 def test_getting_up_goes_from_the_back_to_upright_and_through_all_moments() -> None:
     action = ACTION_OF_LABEL["getting up from the back"]
     motion = motion_from_pybullet("getup_faceup")
-    take = draw_take(action, "train", np.random.default_rng(0))
+    take = draw_take(action, PRETRAINING_RANGES["train"], np.random.default_rng(0))
     attributes = attributes_of(take, np.linspace(0, motion.duration, 200))
     moment, posture = attributes[:, 1], attributes[:, 3]
     assert sorted(set(moment)) == list(range(MOMENTS))

@@ -1,4 +1,4 @@
-"""Recordings, and what is drawn at random for a take."""
+"""Recordings, the turntable, and what is drawn at random for a take."""
 
 import colorsys
 import sys
@@ -8,13 +8,16 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from clip_har.dataset import SplitName
 from training.mocap.actions import ACTION_OF_LABEL, ACTIONS, LABELS, REVERSAL_OF_LABEL
 from training.mocap.motion import Motion, motion_from_pybullet, product, rotated
-from training.mocap.take import CAMERA_SECTORS, HUE_SECTORS, TEMPOS, Split, Take, draw_take
+from training.mocap.ranges import CAMERA_SECTORS, HUE_SECTORS, SPLIT_RANGES, TEMPOS
+from training.mocap.take import Take, draw_take
+from training.mocap.turntable import turntable, upright_poses
 
 RECORDINGS = sorted({name for action in ACTIONS for name in action.recordings})
 CYCLIC = [name for name in RECORDINGS if motion_from_pybullet(name).cyclic]
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
 def quaternion_gap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -23,8 +26,9 @@ def quaternion_gap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def test_there_are_enough_classes_and_reversals() -> None:
-    assert len(LABELS) == len(set(LABELS)) >= 17
-    assert len(REVERSAL_OF_LABEL) >= 6
+    assert list(LABELS) == sorted(set(LABELS))
+    assert len(LABELS) == 19
+    assert len(REVERSAL_OF_LABEL) == 8
     for label, reversal in REVERSAL_OF_LABEL.items():
         action, other = ACTION_OF_LABEL[label], ACTION_OF_LABEL[reversal]
         assert REVERSAL_OF_LABEL[reversal] == label
@@ -99,6 +103,50 @@ def test_a_one_shot_motion_stays_in_its_first_and_last_pose() -> None:
     assert poses.up[2, 2] > 0.8  # on its feet
 
 
+def heading(motion: Motion, seconds: np.ndarray) -> np.ndarray:
+    """Degrees counterclockwise seen from above, without jumps."""
+    forward = motion.poses_at(seconds).forward
+    return np.degrees(np.unwrap(np.arctan2(forward[:, 1], forward[:, 0])))
+
+
+def test_a_turntable_turns_a_still_pose_counterclockwise_at_a_constant_rate() -> None:
+    walk = motion_from_pybullet("walk")
+    turn = turntable(walk, 10, 2.0)
+    seconds = np.linspace(0.7, 4.7, 41)
+    np.testing.assert_allclose(np.diff(heading(turn, seconds)), 18, atol=0.5)
+    poses, still = turn.poses_at(seconds), walk.poses_at(walk.times[10:11])
+    np.testing.assert_allclose(poses.position, [[0, 0, still.position[0, 2]]] * 41, atol=1e-9)
+    np.testing.assert_allclose(poses.up[:, 2], still.up[0, 2], atol=1e-3)
+    for turned, told in zip(poses.joints, still.joints, strict=True):
+        np.testing.assert_allclose(turned, told.repeat(41, axis=0), atol=1e-9)
+
+
+def test_only_poses_that_stand_are_put_on_the_turntable() -> None:
+    jump = motion_from_pybullet("jump")
+    chosen = upright_poses(jump)
+    poses = jump.poses_at(jump.times)
+    assert 0 < len(chosen) < len(jump.times)
+    assert poses.up[chosen, 2].min() > 0.9
+    assert poses.position[chosen, 2].max() < 0.95 < poses.position[:, 2].max()
+
+
+@pytest.mark.parametrize(("word", "sign"), [("counterclockwise", 1), ("clockwise", -1)])
+def test_a_turning_take_turns_as_it_says_from_any_heading(word: str, sign: int) -> None:
+    rng = np.random.default_rng(5)
+    action = ACTION_OF_LABEL[f"turning {word}"]
+    drawn = [draw_take(action, SPLIT_RANGES["train"], rng) for _ in range(60)]
+    turns, starts = [], []
+    for take in drawn:
+        shown = heading(take.motion, take.times(30))
+        assert (sign * np.diff(shown) > 0).all()
+        turns.append(take.duration / take.motion.duration)
+        starts.append(shown[0] % 360)
+    assert 0.75 <= min(turns) < 0.9
+    assert 1.35 < max(turns) <= 1.5
+    assert set(np.digitize(starts, (90, 180, 270))) == {0, 1, 2, 3}
+    assert len({take.motion.rows[0].tobytes() for take in drawn}) > 50
+
+
 def test_quaternions_turn_vectors() -> None:
     quarter_about_z = np.array([0, 0, np.sqrt(0.5), np.sqrt(0.5)])
     quarter_about_x = np.array([np.sqrt(0.5), 0, 0, np.sqrt(0.5)])
@@ -115,12 +163,12 @@ def test_missing_pybullet_names_the_install_command(monkeypatch: pytest.MonkeyPa
         motion_from_pybullet("walk")
 
 
-def takes(split: Split, count: int = 200) -> list[Take]:
+def takes(split: SplitName, count: int = 200) -> list[Take]:
     rng = np.random.default_rng(11)
-    return [draw_take(ACTIONS[n % len(ACTIONS)], split, rng) for n in range(count)]
+    return [draw_take(ACTIONS[n % len(ACTIONS)], SPLIT_RANGES[split], rng) for n in range(count)]
 
 
-def sectors_of(shares: list[float], owners: tuple[Split, ...]) -> set[int]:
+def sectors_of(shares: list[float], owners: tuple[SplitName, ...]) -> set[int]:
     return {int(share * len(owners)) for share in shares}
 
 
@@ -138,7 +186,7 @@ def hues(take: Take) -> list[float]:
     ids=["cameras", "hues"],
 )
 def test_the_splits_share_no_sector_of_the_circle(
-    shares: Callable[[Take], list[float]], owners: tuple[Split, ...]
+    shares: Callable[[Take], list[float]], owners: tuple[SplitName, ...]
 ) -> None:
     drawn = {
         split: sectors_of([share for take in takes(split) for share in shares(take)], owners)
@@ -162,10 +210,11 @@ def test_the_splits_share_no_tempo() -> None:
 def test_a_take_played_backwards_shows_the_same_times_reversed() -> None:
     for label, reversal in REVERSAL_OF_LABEL.items():
         forth, back = (
-            draw_take(ACTION_OF_LABEL[name], "train", np.random.default_rng(4))
+            draw_take(ACTION_OF_LABEL[name], SPLIT_RANGES["train"], np.random.default_rng(4))
             for name in (label, reversal)
         )
-        assert (forth.recording, forth.look) == (back.recording, back.look)
+        assert forth.look == back.look
+        np.testing.assert_array_equal(forth.motion.rows, back.motion.rows)
         np.testing.assert_array_equal(forth.times(15), back.times(15)[::-1])
         rising = back if forth.action.backwards else forth
         assert (np.diff(rising.times(15)) > 0).all()

@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 
 from clip_har.dataset import DataSet, sample_bytes
+from clip_har.limits import Limits
+from clip_har.media import clip_from_media
+from clip_har.sampling import centred
 from training.mocap.actions import LABELS, REVERSAL_OF_LABEL
-from training.mocap.render import MocapConfig, Rendered, render_mocap
+from training.mocap.pairs import LABELS_OF_TIER
+from training.mocap.render import Item, MocapConfig, render_mocap
 
 
 def media(folder: Path) -> dict[str, bytes]:
@@ -27,8 +31,8 @@ def pictures(path: Path) -> tuple[np.ndarray, list[bool]]:
     ]
 
 
-def without_progress(clips: Iterable[Rendered], _title: str, _total: int) -> Iterable[Rendered]:
-    return clips
+def without_progress(items: Iterable[Item], _title: str, _total: int) -> Iterable[Item]:
+    return items
 
 
 def test_every_class_has_its_clips_stills_and_pairs(rendered: Path, data_set: DataSet) -> None:
@@ -37,7 +41,10 @@ def test_every_class_has_its_clips_stills_and_pairs(rendered: Path, data_set: Da
     for split in ("train", "val", "test"):
         assert [clip.label for clip in data_set.split(split)] == list(LABELS)
     assert [still.label for still in data_set.stills] == list(LABELS)
-    assert {(p.label, p.reversed_label) for p in data_set.pairs} == set(REVERSAL_OF_LABEL.items())
+    assert {p.tier for p in data_set.pairs} == set(LABELS_OF_TIER)
+    for tier, labels in LABELS_OF_TIER.items():
+        pairs = [(p.label, p.reversed_label) for p in data_set.pairs if p.tier == tier]
+        assert sorted(pairs) == [(label, REVERSAL_OF_LABEL[label]) for label in labels]
     for sample in (*data_set.clips, *data_set.stills):
         assert sample_bytes(rendered, sample)
 
@@ -80,9 +87,31 @@ def test_pairs_hold_the_same_pictures_in_opposite_order(rendered: Path, data_set
         assert all(alone_too)
 
 
+def test_any_number_of_sampled_frames_is_mirrored_by_a_reversal(
+    rendered: Path, data_set: DataSet
+) -> None:
+    for pair in data_set.pairs:
+        contents = [(rendered / path).read_bytes() for path in (pair.forward, pair.backward)]
+        for count in (1, 3, 8):
+            forward, backward = (
+                clip_from_media(content, centred(count), Limits()).frames for content in contents
+            )
+            np.testing.assert_array_equal(forward, np.asarray(backward)[::-1])
+
+
+def test_pairs_of_whole_cycles_end_with_the_picture_they_began_with(
+    rendered: Path, data_set: DataSet
+) -> None:
+    for pair in data_set.pairs:
+        shown, _ = pictures(rendered / pair.forward)
+        closed = pair.tier in {"closed_loop", "rotation"}
+        assert np.array_equal(shown[0], shown[-1]) == closed
+        assert not np.array_equal(shown[0], shown[len(shown) // 3])
+
+
 def test_an_interrupted_render_leaves_no_folder(renders: MocapConfig, tmp_path: Path) -> None:
-    def interrupted(clips: Iterable[Rendered], title: str, total: int) -> Iterator[Rendered]:
-        yield next(iter(clips))
+    def interrupted(items: Iterable[Item], title: str, total: int) -> Iterator[Item]:
+        yield next(iter(items))
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

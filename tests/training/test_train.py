@@ -137,7 +137,7 @@ def test_two_variants_are_written_whole(trained: Path, backbone: Path) -> None:
         assert all(torch.equal(frozen[key], weight) for key, weight in before.items())
         record = json.loads((trained / name / "run.json").read_text())
         assert record["command"] == "python -m training train"
-        assert record["metrics"]["val"]["clips"] == 17
+        assert record["metrics"]["val"]["clips"] == 19
         assert model.spec.temperature == pytest.approx(
             record["metrics"]["val"]["temperature"], abs=1e-4
         )

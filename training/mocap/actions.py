@@ -1,7 +1,8 @@
 """The actions of the mocap data set: which recordings show them, and which are time reversals.
 
 `lying down` is `getting up` played backwards: the same pictures in the other order, so only a model
-of time can tell the two apart.
+of time can tell the two apart. The two turning actions came after the small CLIP was pretrained, so
+it has never seen their names or their pictures.
 """
 
 from dataclasses import dataclass
@@ -17,14 +18,17 @@ class Action:
     """pybullet recordings that show it, without the `humanoid3d_` in front."""
     backwards: bool = False
     """True where the recording is played from its end to its start."""
+    turns: bool = False
+    """True where a still pose out of a recording turns on the spot, counterclockwise from above."""
 
     @property
     def motion(self) -> str:
         """What an action and its reversal have in common: the pictures they are made of."""
-        return self.recordings[0]
+        return "turntable" if self.turns else self.recordings[0]
 
 
-ACTIONS = (
+STILL = ("walk", "punch", "kick", "jump", "dance_a", "dance_b")  # recordings to take a pose from
+PRETRAINED_ACTIONS = (
     Action("walking forwards", ("walk",)),
     Action("walking backwards", ("walk",), backwards=True),
     Action("getting up from the back", ("getup_faceup",)),
@@ -42,6 +46,11 @@ ACTIONS = (
     Action("crawling", ("crawl",)),
     Action("rolling on the ground", ("roll",)),
     Action("dancing", ("dance_a", "dance_b")),
+)
+ACTIONS = (
+    *PRETRAINED_ACTIONS,
+    Action("turning counterclockwise", STILL, turns=True),
+    Action("turning clockwise", STILL, turns=True, backwards=True),
 )
 
 LABELS = tuple(sorted(action.label for action in ACTIONS))

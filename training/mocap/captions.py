@@ -3,7 +3,7 @@
 A sentence is true of every frame that has all the attributes it claims: `a person kicking` of each
 kicking frame, `a person kicking, moment 3 of 8` only of a few. Sentences that claim the same kind
 of thing are a group; within a group they exclude each other, but for an action and its reversal,
-which are made of the same pictures.
+which are made of the same pictures. Only the actions of the pretraining are told of.
 N frames, M sentences, A attributes.
 """
 
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.mocap.actions import ACTIONS, Action
+from training.mocap.actions import PRETRAINED_ACTIONS, Action
 from training.mocap.motion import Poses
 from training.mocap.scene import FIELD_OF_VIEW, framing
 from training.mocap.take import Take
 
 MOMENTS = 8
 NOTHING = -1  # an attribute that a frame does not have and no sentence claims
-MOTIONS = tuple(dict.fromkeys(action.motion for action in ACTIONS))
+MOTIONS = tuple(dict.fromkeys(action.motion for action in PRETRAINED_ACTIONS))
 VIEWS = (
     "facing away",
     "facing away to the left",
@@ -70,7 +70,7 @@ def attributes_of(take: Take, times: np.ndarray) -> np.ndarray:
 def draw_sentences(rng: np.random.Generator) -> SentenceBank:
     """Every action, moment, view, posture and place as a sentence, each with a random opening."""
     groups = (
-        [(action.label, {"motion": _motion(action)}) for action in ACTIONS],
+        [(action.label, {"motion": _motion(action)}) for action in PRETRAINED_ACTIONS],
         [_moment_sentence(motion, moment, rng) for motion in MOTIONS for moment in range(MOMENTS)],
         [(words, {"view": number}) for number, words in enumerate(VIEWS)],
         [(words, {"posture": number}) for number, words in enumerate(POSTURES)],
@@ -99,7 +99,7 @@ def _motion(action: Action) -> int:
 def _moment_sentence(
     motion: str, moment: int, rng: np.random.Generator
 ) -> tuple[str, dict[str, int]]:
-    same = [action for action in ACTIONS if action.motion == motion]
+    same = [action for action in PRETRAINED_ACTIONS if action.motion == motion]
     action = same[rng.integers(len(same))]
     shown = MOMENTS - 1 - moment if action.backwards else moment
     words = f"{action.label}, moment {shown + 1} of {MOMENTS}"

@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from clip_har.dataset import SplitName
 from clip_har.product import fingerprint, is_current, record_inputs, staged
 from clip_har.progress import progress_bar
-from training.mocap.actions import ACTIONS
+from training.mocap.actions import PRETRAINED_ACTIONS
 from training.mocap.captions import ATTRIBUTES, attributes_of
+from training.mocap.ranges import PRETRAINING_RANGES
 from training.mocap.scene import scene_of_process
-from training.mocap.take import Split, draw_take
+from training.mocap.take import draw_take
 from training.workers import worker_pool
 
 TAKES_A_JOB = 64
@@ -34,7 +36,7 @@ class FrameSet:
 
 
 def frame_set(
-    folder: Path, split: Split, takes: int, side: int, rendered: int, seed: int
+    folder: Path, split: SplitName, takes: int, side: int, rendered: int, seed: int
 ) -> FrameSet:
     """Renders the frames of `takes` takes of one split, or opens them where they are current.
 
@@ -53,7 +55,9 @@ def frame_set(
     )
 
 
-def _render(folder: Path, split: Split, takes: int, side: int, rendered: int, seed: int) -> None:
+def _render(
+    folder: Path, split: SplitName, takes: int, side: int, rendered: int, seed: int
+) -> None:
     count = takes * FRAMES_A_TAKE
     shape = (count, side, side, 3)
     pixels = np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.uint8, shape)
@@ -73,12 +77,13 @@ def _render(folder: Path, split: Split, takes: int, side: int, rendered: int, se
     np.save(folder / "attributes.npy", attributes)
 
 
-def _render_job(job: tuple[Split, int, int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+def _render_job(job: tuple[SplitName, int, int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
     split, start, count, side, rendered, seed = job
     pixels, attributes = [], []
     for number in range(start, start + count):
         rng = np.random.default_rng([seed, number])
-        take = draw_take(ACTIONS[number % len(ACTIONS)], split, rng)
+        action = PRETRAINED_ACTIONS[number % len(PRETRAINED_ACTIONS)]
+        take = draw_take(action, PRETRAINING_RANGES[split], rng)
         times = rng.choice(take.times(fps=20), FRAMES_A_TAKE)
         pictures = scene_of_process().pictures(take, times, rendered)
         pixels.extend(_resized(picture, side) for picture in pictures)

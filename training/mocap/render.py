@@ -1,20 +1,24 @@
-"""Renders the mocap data set: MP4 clips by class, JPEG stills, reversed pairs, a manifest."""
+"""Renders the mocap data set: MP4 clips by class, JPEG stills, pairs in tiers, a manifest."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 from pydantic import Field
 
 from clip_har.config import Config
-from clip_har.dataset import MANIFEST_FILE, Clip, DataSet, Pair, Sample, SplitName
+from clip_har.dataset import MANIFEST_FILE, Clip, DataSet, Pair, Sample, SplitName, Tier
 from clip_har.product import file_hash, fingerprint, is_current, record_inputs, staged
 from training.mocap.actions import ACTION_OF_LABEL, LABELS, REVERSAL_OF_LABEL
+from training.mocap.pairs import PairPlace, pair_places, render_pair, write_pair
+from training.mocap.ranges import SPLIT_RANGES
 from training.mocap.scene import scene_of_process
 from training.mocap.take import draw_take
-from training.mocap.video import jpeg_from_picture, write_mjpeg, write_mp4
+from training.mocap.video import jpeg_from_picture, write_mp4
 from training.workers import worker_pool
 
 CODE = Path(__file__).parent
@@ -23,6 +27,13 @@ SOURCE = (
     "Synthetic video of real motion: motion-capture recordings of the PyPI package pybullet, "
     "rendered by its software renderer."
 )
+Item = TypeVar("Item")
+
+
+class Progress(Protocol):
+    """Goes through finished work while telling somebody, under a title, how much of it is done."""
+
+    def __call__(self, items: Iterable[Item], title: str, total: int, /) -> Iterable[Item]: ...
 
 
 class MocapConfig(Config):
@@ -42,10 +53,24 @@ class MocapConfig(Config):
     """Test clips a class."""
     stills: int = Field(ge=0)
     """JPEG stills a class, each from another test clip."""
+    closed_loop: int = Field(ge=0)
+    """Pairs a class of walking on the spot that end where they begin."""
+    rotation: int = Field(ge=0)
+    """Pairs a class of one whole turn on the spot."""
+    nuisance: int = Field(ge=0)
+    """Pairs a class that has a reversal, in bodies, scenes and tempos that no split has."""
 
     def clips_of(self, split: SplitName) -> int:
         """Clips a class in a split."""
         return {"train": self.train_clips, "val": self.val_clips, "test": self.test_clips}[split]
+
+    def pairs(self) -> dict[Tier, int]:
+        """Pairs a class in the tiers beside `reversal`, whose pairs are the test clips."""
+        return {
+            "closed_loop": self.closed_loop,
+            "rotation": self.rotation,
+            "nuisance": self.nuisance,
+        }
 
 
 @dataclass(frozen=True)
@@ -73,23 +98,18 @@ class Rendered:
     pair: Pair | None
 
 
-def render_mocap(
-    config: MocapConfig,
-    folder: Path,
-    progress: Callable[[Iterable[Rendered], str, int], Iterable[Rendered]],
-) -> bool:
-    """Writes the data set, whole or not at all; returns False where it was there and up to date.
-
-    `progress` wraps the finished clips, with a title and their number, to show how far they are.
-    """
+def render_mocap(config: MocapConfig, folder: Path, progress: Progress) -> bool:
+    """Writes the data set, whole or not at all; returns False where it was there and up to date."""
     made_from = fingerprint({"config": config.model_dump(), "code": CODE})
     if is_current(folder, made_from):
         return False
     with staged(folder) as staging:
-        jobs = _jobs(config, staging)
+        jobs, places = _jobs(config, staging), pair_places(staging, config.pairs())
+        in_pair = partial(render_pair, seed=config.seed, side=config.side, fps=config.fps)
         with worker_pool() as pool:
-            results = pool.map(_render, jobs, chunksize=4)
-            rendered = list(progress(results, "render clips", len(jobs)))
+            clips = pool.map(_render, jobs, chunksize=4)
+            rendered = list(progress(clips, "render clips", len(jobs)))
+            pairs = list(progress(pool.map(in_pair, places), "render pairs", len(places)))
         data_set = DataSet(
             name="mocap",
             source=SOURCE,
@@ -97,7 +117,7 @@ def render_mocap(
             reversals=REVERSAL_OF_LABEL,
             clips=tuple(one.clip for one in rendered),
             stills=tuple(one.still for one in rendered if one.still),
-            pairs=tuple(one.pair for one in rendered if one.pair),
+            pairs=(*(one.pair for one in rendered if one.pair), *pairs),
         )
         (staging / MANIFEST_FILE).write_text(json.dumps(data_set.model_dump(), indent=1) + "\n")
         record_inputs(staging, made_from)
@@ -115,12 +135,12 @@ def _jobs(config: MocapConfig, folder: Path) -> list[ClipJob]:
 
 def _render(job: ClipJob) -> Rendered:
     config = job.config
-    place = [config.seed, SPLITS.index(job.split), LABELS.index(job.label), job.number]
-    rng = np.random.default_rng(place)
-    take = draw_take(ACTION_OF_LABEL[job.label], job.split, rng)
+    key = [config.seed, SPLITS.index(job.split), LABELS.index(job.label), job.number]
+    rng = np.random.default_rng(key)
+    take = draw_take(ACTION_OF_LABEL[job.label], SPLIT_RANGES[job.split], rng)
     times = take.times(config.fps)
     pictures = scene_of_process().pictures(take, times, config.side)  # (N, S, S, 3)
-    target = job.folder / job.path
+    target, held_out = job.folder / job.path, job.split == "test"
     write_mp4(target, pictures, config.fps)
     clip = Clip(
         path=job.path,
@@ -130,12 +150,10 @@ def _render(job: ClipJob) -> Rendered:
         seconds=round(len(pictures) / config.fps, 3),
         frames=len(pictures),
     )
-    held_out = job.split == "test"
-    return Rendered(
-        clip=clip,
-        still=_still(job, pictures, rng) if held_out and job.number < config.stills else None,
-        pair=_pair(job, pictures) if held_out and job.label in REVERSAL_OF_LABEL else None,
-    )
+    still = _still(job, pictures, rng) if held_out and job.number < config.stills else None
+    paired = held_out and job.label in REVERSAL_OF_LABEL
+    place = PairPlace(job.folder, "reversal", job.label, job.number)
+    return Rendered(clip, still, write_pair(place, pictures, config.fps) if paired else None)
 
 
 def _still(job: ClipJob, pictures: np.ndarray, rng: np.random.Generator) -> Sample:
@@ -145,17 +163,3 @@ def _still(job: ClipJob, pictures: np.ndarray, rng: np.random.Generator) -> Samp
     middle = len(pictures) // 2 + int(rng.integers(-len(pictures) // 5, len(pictures) // 5 + 1))
     target.write_bytes(jpeg_from_picture(pictures[middle]))
     return Sample(path=path, label=job.label, sha256=file_hash(target))
-
-
-def _pair(job: ClipJob, pictures: np.ndarray) -> Pair:
-    forward = f"pairs/{job.label}/{job.number:04d}.avi"
-    backward = f"pairs/{job.label}/{job.number:04d}-reversed.avi"
-    jpegs = [jpeg_from_picture(picture) for picture in pictures]
-    write_mjpeg(job.folder / forward, jpegs, pictures.shape[1:3], job.config.fps)
-    write_mjpeg(job.folder / backward, jpegs[::-1], pictures.shape[1:3], job.config.fps)
-    return Pair(
-        forward=forward,
-        backward=backward,
-        label=job.label,
-        reversed_label=REVERSAL_OF_LABEL[job.label],
-    )

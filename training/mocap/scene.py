@@ -4,7 +4,7 @@ S is the side of a picture in pixels.
 """
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -13,11 +13,13 @@ import numpy as np
 from PIL import Image
 
 from training.mocap.motion import Poses, product
+from training.mocap.ranges import Texture
 from training.mocap.take import Look, Take
 
 FIELD_OF_VIEW = 40.0  # degrees
 BODY_RADIUS = 0.95  # metres that a body may reach from its root
 MOST_TRAVEL = 1.2  # metres of path that a standing camera takes in
+CONTRAST = 0.16  # of the texture of wall and floor
 SHIRT, TROUSERS, SKIN = {1, 6, 12}, {0, 3, 4, 9, 10}, {-1, 2, 5, 7, 8, 11, 13, 14}
 
 
@@ -56,6 +58,8 @@ class Scene:
         for n in range(len(times)):
             self._strike(poses.position[n], poses.rotation[n], [joint[n] for joint in joints])
             frames.append(self._picture(take, targets[n], distance, backdrop))
+        if len(times) % 2:  # the renderer rounds every second picture otherwise: begin alike
+            self._picture(take, targets[0], distance, backdrop)
         return np.stack(frames)
 
     def _picture(
@@ -133,18 +137,44 @@ def _performed(poses: Poses, take: Take) -> tuple[np.ndarray, ...]:
 
 
 def _backdrop(take: Take, side: int) -> np.ndarray:
-    """Wall and floor with soft blotches, (S, S, 3) uint8."""
-    rng = np.random.default_rng(take.look.pattern)
+    """Wall and floor with their texture, (S, S, 3) uint8."""
     above = np.tan(np.radians(-take.camera.pitch)) / np.tan(np.radians(FIELD_OF_VIEW / 2))
     horizon = round(side / 2 * (1 - above))
     picture = np.empty((side, side, 3))
     picture[:] = take.look.floor
     picture[: max(horizon, 0)] = take.look.wall
     picture *= np.linspace(1.06, 0.86, side)[:, None, None]
-    coarse = Image.fromarray((rng.random((5, 5)) * 255).astype(np.uint8))
-    blotches = np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC)) / 255 - 0.5
-    picture += 0.16 * blotches[..., None]
+    rng = np.random.default_rng(take.look.pattern)
+    picture += CONTRAST * TEXTURES[take.look.texture](rng, side)[..., None]
     return (picture.clip(0, 1) * 255).astype(np.uint8)
+
+
+def _blotches(rng: np.random.Generator, side: int) -> np.ndarray:
+    coarse = Image.fromarray((rng.random((5, 5)) * 255).astype(np.uint8))
+    return np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC)) / 255 - 0.5
+
+
+def _stripes(rng: np.random.Generator, side: int) -> np.ndarray:
+    return _waves(side, rng.uniform(4, 9), rng.uniform(0, np.pi)) / 2
+
+
+def _checks(rng: np.random.Generator, side: int) -> np.ndarray:
+    count, angle = rng.uniform(3, 6), rng.uniform(0, np.pi)
+    return _waves(side, count, angle) * _waves(side, count, angle + np.pi / 2) / 2
+
+
+def _waves(side: int, count: float, angle: float) -> np.ndarray:
+    """Bands of -1 and 1, `count` of each, (S, S)."""
+    y, x = np.mgrid[:side, :side] / side
+    return np.sign(np.sin(2 * np.pi * count * (x * np.cos(angle) + y * np.sin(angle))))
+
+
+TEXTURES: dict[Texture, Callable[[np.random.Generator, int], np.ndarray]] = {
+    "blotches": _blotches,
+    "stripes": _stripes,
+    "checks": _checks,
+}
+"""Draw a texture (S, S) in [-0.5, 0.5]."""
 
 
 @contextmanager

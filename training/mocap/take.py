@@ -1,31 +1,25 @@
-"""A take: everything that is drawn at random for one rendered clip.
-
-The splits share the actions and nothing else: their camera directions, colours and tempos come from
-disjoint ranges, so a test clip is never seen from a training camera, in training colours or at a
-training tempo.
-"""
+"""A take: everything that is drawn at random for one rendered clip."""
 
 import colorsys
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
+from clip_har.dataset import SplitName
 from training.mocap.actions import Action
 from training.mocap.motion import Motion, motion_from_pybullet
+from training.mocap.ranges import (
+    CAMERA_SECTORS,
+    HUE_SECTORS,
+    Range,
+    Ranges,
+    Shades,
+    Texture,
+)
+from training.mocap.turntable import turntable, upright_poses
 
-Split = Literal["train", "val", "test"]
-
-# The circle (of camera directions, or of hues) cut into equal sectors, dealt to the splits in turn.
-CAMERA_SECTORS: tuple[Split, ...] = ("train", "test", "train", "train", "val", "train") * 4
-HUE_SECTORS: tuple[Split, ...] = ("train", "train", "test", "train", "val", "train") * 2
-TEMPOS: dict[Split, tuple[tuple[float, float], ...]] = {
-    "train": ((0.80, 0.92), (1.00, 1.08), (1.16, 1.25)),
-    "val": ((0.92, 1.00),),
-    "test": ((1.08, 1.16),),
-}
 CYCLIC_SECONDS = (1.6, 2.4)
-TRIM = 0.12  # at most this share of a one-shot recording is cut at either end
+TURN_SECONDS = (1.6, 2.13)  # so that a clip holds 0.75 to 1.5 turns
 
 
 @dataclass(frozen=True)
@@ -56,7 +50,9 @@ class Look:
     ambient: float
     """Share of light that reaches every side."""
     pattern: int
-    """Seed of the blotches on the wall and the floor."""
+    """Seed of the texture of the wall and the floor."""
+    texture: Texture
+    """What the wall and the floor look like."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +60,14 @@ class Take:
     """One clip to render."""
 
     action: Action
-    recording: str
+    motion: Motion
+    """What the body does: a recording, or a pose out of one on a turntable."""
     start: float
-    """Second of the recording at which the clip begins (in the recording's own direction)."""
+    """Second of the motion at which the clip begins (in the motion's own direction)."""
     duration: float
-    """Seconds of the recording that the clip shows."""
+    """Seconds of the motion that the clip shows."""
+    closed: bool
+    """True where these are whole cycles and the last frame is to be the first one again."""
     tempo: float
     """Above 1 the clip is played faster than it was recorded."""
     camera: Camera
@@ -78,76 +77,91 @@ class Take:
     size: float
     """Height of the body as a share of the recorded one."""
 
-    @property
-    def motion(self) -> Motion:
-        """The recording that the take shows."""
-        return motion_from_pybullet(self.recording)
-
     def times(self, fps: float) -> np.ndarray:
-        """Recording times (N,) of the clip's frames, in the order in which they are shown."""
+        """Times (N,) of the clip's frames in the motion, in the order in which they are shown.
+
+        Those of a closed take are an odd number and end with the very time they begin with.
+        """
         count = max(round(self.duration / self.tempo * fps), 8)
+        if self.closed:
+            count += count % 2
         times = self.start + self.duration * (np.arange(count) + 0.5) / count
+        if self.closed:  # not a cycle later: a recording may end in a slightly other pose
+            times = np.append(times, times[0])
         return times[::-1] if self.action.backwards else times
 
 
-def draw_take(action: Action, split: Split, rng: np.random.Generator) -> Take:
-    """Draws a take of an action from the ranges of one split."""
-    recording = str(rng.choice(action.recordings))
-    motion = motion_from_pybullet(recording)
-    start, duration = _window(motion, rng)
+def draw_take(action: Action, ranges: Ranges, rng: np.random.Generator) -> Take:
+    """Draws a take of an action."""
+    motion = motion_from_pybullet(str(rng.choice(action.recordings)))
+    if action.turns:
+        pose = int(rng.choice(upright_poses(motion)))
+        motion = turntable(motion, pose, rng.uniform(*TURN_SECONDS))
+    start, duration = _window(motion, ranges, rng)
     return Take(
         action=action,
-        recording=recording,
+        motion=motion,
         start=start,
         duration=duration,
-        tempo=_tempo(split, rng),
+        closed=ranges.closed,
+        tempo=_in_pieces(ranges.tempos, rng),
         camera=Camera(
-            azimuth=_in_sectors(CAMERA_SECTORS, split, rng) * 360,
+            azimuth=_in_sectors(CAMERA_SECTORS, ranges.split, rng) * 360,
             pitch=rng.uniform(-28, -4),
             zoom=rng.uniform(0.95, 1.25),
-            follow=rng.uniform(0.3, 0.9),
+            follow=min(rng.uniform(*ranges.follow), 1.0),
         ),
-        look=draw_look(split, rng),
-        stiffness=tuple(rng.normal(0, 0.06, 3)),
-        size=rng.uniform(0.92, 1.08),
+        look=draw_look(ranges, rng),
+        stiffness=_posture(ranges, rng),
+        size=_in_pieces(ranges.sizes, rng),
     )
 
 
-def draw_look(split: Split, rng: np.random.Generator) -> Look:
-    """Draws colours and light from the ranges of one split."""
+def draw_look(ranges: Ranges, rng: np.random.Generator) -> Look:
+    """Draws colours and light."""
 
-    def colour(saturation: tuple[float, float], value: tuple[float, float]):
-        hue = _in_sectors(HUE_SECTORS, split, rng)
-        return colorsys.hsv_to_rgb(hue, rng.uniform(*saturation), rng.uniform(*value))
+    def colour(shades: Shades) -> tuple[float, float, float]:
+        hue = _in_sectors(HUE_SECTORS, ranges.split, rng)
+        return colorsys.hsv_to_rgb(hue, rng.uniform(*shades.saturation), rng.uniform(*shades.value))
 
-    wall_value = rng.uniform(0.55, 0.95)
+    palette = ranges.palette
+    wall_value = rng.uniform(*palette.wall.value)
     angle = rng.uniform(0, 2 * np.pi)
     return Look(
-        shirt=colour((0.5, 0.95), (0.35, 0.9)),
-        trousers=colour((0.4, 0.9), (0.2, 0.6)),
+        shirt=colour(palette.shirt),
+        trousers=colour(palette.trousers),
         skin=colorsys.hsv_to_rgb(
             rng.uniform(0.04, 0.09), rng.uniform(0.3, 0.7), rng.uniform(0.4, 1)
         ),
-        wall=colour((0.05, 0.35), (wall_value, wall_value)),
-        floor=colour((0.1, 0.4), (0.35, 0.75)),
+        wall=colour(Shades(palette.wall.saturation, (wall_value, wall_value))),
+        floor=colour(palette.floor),
         light=(float(np.cos(angle)), float(np.sin(angle)), rng.uniform(0.8, 2.0)),
         ambient=rng.uniform(0.45, 0.65),
         pattern=int(rng.integers(2**31)),
+        texture=ranges.textures[rng.integers(len(ranges.textures))],
     )
 
 
-def _window(motion: Motion, rng: np.random.Generator) -> tuple[float, float]:
+def _window(motion: Motion, ranges: Ranges, rng: np.random.Generator) -> tuple[float, float]:
     if motion.cyclic:
-        return rng.uniform(0, motion.duration), rng.uniform(*CYCLIC_SECONDS)
-    cut = rng.uniform(0, TRIM, 2) * motion.duration
+        start, seconds = rng.uniform(0, motion.duration), rng.uniform(*CYCLIC_SECONDS)
+        cycles = max(round(seconds / motion.duration), 1)
+        return start, cycles * motion.duration if ranges.closed else seconds
+    cut = rng.uniform(0, ranges.trim, 2) * motion.duration
     return cut[0], motion.duration - cut.sum()
 
 
-def _tempo(split: Split, rng: np.random.Generator) -> float:
-    low, high = TEMPOS[split][rng.integers(len(TEMPOS[split]))]
-    return rng.uniform(low, high)
+def _posture(ranges: Ranges, rng: np.random.Generator) -> tuple[float, ...]:
+    usual = rng.normal(0, 0.06, 3)
+    return tuple(usual + np.sign(usual) * ranges.stoop)
 
 
-def _in_sectors(sectors: tuple[Split, ...], split: Split, rng: np.random.Generator) -> float:
+def _in_pieces(pieces: tuple[Range, ...], rng: np.random.Generator) -> float:
+    return rng.uniform(*pieces[rng.integers(len(pieces))])
+
+
+def _in_sectors(
+    sectors: tuple[SplitName, ...], split: SplitName, rng: np.random.Generator
+) -> float:
     own = [i for i, owner in enumerate(sectors) if owner == split]
     return (rng.choice(own) + rng.uniform(0, 1)) / len(sectors)
