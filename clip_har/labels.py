@@ -1,7 +1,11 @@
 """Class names: their order, the sentences made of them, and rankings by score."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+_SEAMS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[_\s]+")
+"""Where one word of a name ends: before a capital, at an underscore, at a blank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +37,14 @@ def rank(probabilities: Sequence[float], labels: Sequence[str], top_k: int) -> l
 def sentences(label: str, prompts: Sequence[str]) -> list[str]:
     """Every prompt template with the label put in the place of `{}`."""
     return [prompt.replace("{}", label) for prompt in prompts]
+
+
+def words(name: str) -> str:
+    """A class name as people say it: "ApplyEyeMakeup" is "apply eye makeup", as "brush_hair" is
+    "brush hair". Abbreviations such as TV stay, unless the whole name is in capitals.
+    """
+    parts = _SEAMS.sub(" ", name).split()
+    shouted = all(part.isupper() for part in parts)
+    return " ".join(
+        part if part.isupper() and len(part) > 1 and not shouted else part.lower() for part in parts
+    )

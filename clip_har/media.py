@@ -45,6 +45,8 @@ class Clip:
     0 for a still."""
     still: bool
     """Whether it is an image without a duration."""
+    codec: str = ""
+    """How it is coded, as FFmpeg or Pillow names it."""
 
 
 def clip_from_media(data: bytes, pick: Pick, limits: Limits, threads: int = 1) -> Clip:
@@ -114,4 +116,5 @@ def _clip(
         distinct = sorted(set(picked))
         shapes = dict(zip(distinct, map(shaped, source.frames(distinct)), strict=True))
         times = [0.0] if source.still else source.timeline.middles(picked)
-    return Clip([shapes[i] for i in picked], np.array(times, np.float32), source.still)
+    frames = [shapes[i] for i in picked]
+    return Clip(frames, np.array(times, np.float32), source.still, source.codec)

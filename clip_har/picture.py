@@ -34,6 +34,7 @@ class Picture:
         Raises MediaError when it cannot be read or is over a limit.
         """
         self._limits = limits
+        self.codec = kind.value
         with _explained(limits):
             self._image = _opened(data, kind)
             limits.check_size(*self._image.size)

@@ -48,6 +48,7 @@ class Video:
         with _explained(), ExitStack() as on_failure:
             self._container = on_failure.enter_context(_opened(data, kind, limits))
             self._stream = _video_stream(self._container)
+            self.codec = self._stream.codec.canonical_name
             self._stream.codec_context.options = _decoder_options(limits)
             self._stream.thread_count = threads
             self._stream.thread_type = "AUTO"
