@@ -8,7 +8,8 @@ FAIR_LOGIT_DIFFERENCE = 1e-4
 """A reversal that moves the control more tells it the order by something else than frames."""
 RETENTION_GATE = -0.01
 CHANCE = 0.5
-EVIDENT = 1e-9
+FAIR_ACCURACY_DIFFERENCE = 5e-4
+"""The control has to read 50.0 %."""
 SYNTHETIC = "The media are synthetic: these figures say nothing about recordings of real people."
 
 
@@ -78,7 +79,7 @@ def _on_order(metrics: Metrics) -> list[str]:
 
 def _leaks(tier: OrderTier) -> bool:
     return (
-        abs(tier.frame_bag - CHANCE) > EVIDENT
+        abs(tier.frame_bag - CHANCE) > FAIR_ACCURACY_DIFFERENCE
         or tier.frame_bag_max_logit_difference > FAIR_LOGIT_DIFFERENCE
     )
 
