@@ -69,7 +69,7 @@ def _range(spread: Spread, form: str) -> str:
 
 def _counts(title: str, counts: Mapping[str, int]) -> Table:
     rows = sorted(counts.items(), key=lambda item: -item[1])
-    return _table(title, ("what", "clips"), [(name, f"{count}") for name, count in rows])
+    return _table(title, ("what", "count"), [(name, f"{count}") for name, count in rows])
 
 
 def _few(names: Sequence[str]) -> str:
