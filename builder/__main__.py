@@ -42,6 +42,11 @@ def build(
     state = "written" if done.fresh else "up to date"
     console.print(f"{target / REPOSITORY}: {state}")
     console.print(_parity_table(done.parity))
+    if done.left_out:
+        console.print(
+            f"left out: {done.left_out} test clips and stills of classes that the model does not "
+            "know"
+        )
 
 
 def _parity_table(parity: dict[str, dict[str, float]]) -> Table:

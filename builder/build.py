@@ -48,6 +48,8 @@ class Build:
     """Figures of the comparison with the trained model, by public model."""
     fresh: bool
     """False where the product was there and up to date."""
+    left_out: int
+    """Test clips and stills of classes that the checkpoints do not know: they prove nothing."""
 
 
 def build(
@@ -59,10 +61,12 @@ def build(
     """
     variants = variants_from_folder(checkpoints)
     data_set = data_set_from_folder(data)
+    known = set(variants.spec.labels)
+    left_out = sum(one.label not in known for one in (*data_set.split("test"), *data_set.stills))
     made_from = _made_from(profile, variants, data)
     if is_current(out, made_from):
         manifest = json.loads((out / MANIFEST).read_text())
-        return Build(out, manifest["parity"], fresh=False)
+        return Build(out, manifest["parity"], fresh=False, left_out=left_out)
     with staged(out) as staging:
         graphs = _exported(variants, staging / "graphs", profile, progress)
         parity, reference = _proved(profile, variants, data_set, data, graphs, progress)
@@ -76,7 +80,7 @@ def build(
         (staging / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
         record_inputs(staging, made_from)
     table = {name: figures.as_table() for name, figures in parity.items()}
-    return Build(out, table, fresh=True)
+    return Build(out, table, fresh=True, left_out=left_out)
 
 
 def usable_cores() -> int:
@@ -123,7 +127,7 @@ def _proved(
     """Compares torch with ONNX on held-out media; raises ValueError over the budget."""
     chain = OnnxChain(graphs)
     parity = {PUBLIC[kind].name: Parity() for kind in variants.models}
-    samples = parity_samples(data_set, profile.parity_clips)
+    samples = parity_samples(data_set, variants.spec.labels, profile.parity_clips)
     clips: list[ReferenceClip] = []
     size = variants.spec.preprocessing.image_size
     for sample in progress(samples, "prove parity", len(samples)):
@@ -145,12 +149,21 @@ def _proved(
     return parity, Reference(max_abs_error=BuilderError(torch_onnx=worst), clips=tuple(clips))
 
 
-def parity_samples(data_set: DataSet, per_class: int) -> list[Sample]:
-    """The first test clips and stills of each class."""
+def parity_samples(data_set: DataSet, labels: Iterable[str], per_class: int) -> list[Sample]:
+    """The first test clips and stills of each of the labels, which are those of the checkpoints.
+
+    Raises ValueError where the data set has none of them.
+    """
     chosen: list[Sample] = []
     for samples in (data_set.split("test"), data_set.stills):
-        for label in data_set.labels:
+        for label in labels:
             chosen += [sample for sample in samples if sample.label == label][:per_class]
+    if not chosen:
+        raise ValueError(
+            f"data set {data_set.name}: no test clip and no still has a class of the checkpoints. "
+            f"They know {', '.join(labels)}; the data have {', '.join(data_set.labels)}. "
+            "Name the data set that they were trained on."
+        )
     return chosen
 
 

@@ -81,19 +81,22 @@ def evaluate(
     """
     from clients.contact_sheet import contact_sheet
     from clients.held_out import held_out_from_folder
-    from clients.measurement import measure
-    from clients.recognizer import Recognizer
+    from clients.measurement import agreed_labels, measure
+    from clients.recognizer import Protocol, Recognizer
     from clients.reference import Reference, parity
     from clients.report import report_of, write_report
     from clients.selection import sheet_clips, sheet_pairs, table_samples
     from clients.table import sample_table, summary_table
     from clip_har.progress import progress_bar
 
-    held_out = held_out_from_folder(data)
+    whole = held_out_from_folder(data)
     expected = Reference.from_json(reference) if reference else None
     with Recognizer(grpc_url) as grpc, Recognizer(http_url, protocol="http") as http:
-        compared = parity(expected, held_out, grpc) if expected else None
-        measured = measure(held_out, {"grpc": grpc, "http": http}, progress_bar)
+        compared = parity(expected, whole, grpc) if expected else None
+        recognizers: dict[Protocol, Recognizer] = {"grpc": grpc, "http": http}
+        labels = agreed_labels(recognizers)
+        held_out = whole.known_part(labels)
+        measured = measure(held_out, labels, recognizers, progress_bar)
     report = report_of(held_out, measured, compared)
     answered = measured.answered_part(held_out)
     clips, pairs = sheet_clips(answered, measured, top_k), sheet_pairs(answered, measured, top_k)

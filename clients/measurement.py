@@ -81,13 +81,32 @@ class Measurement:
         return [self.answers[Request(protocol, model, path)].latency_ms for path in paths]
 
 
-def measure(data: HeldOut, recognizers: Mapping[Protocol, Recognizer], track: Track) -> Measurement:
+def agreed_labels(recognizers: Mapping[Protocol, Recognizer]) -> tuple[str, ...]:
+    """The server's labels; raises ValueError unless all classifiers have the same.
+
+    These are also each connection's first requests, which are slower than the rest.
+    """
+    told = {one.labels(model) for one in recognizers.values() for model in CLASSIFIERS}
+    if len(told) > 1:
+        shown = "; ".join(", ".join(labels) for labels in sorted(told))
+        raise ValueError(
+            f"{' and '.join(CLASSIFIERS)} do not have the same classes: {shown}. Build one "
+            "repository from checkpoints that were trained on the same data."
+        )
+    return told.pop()
+
+
+def measure(
+    data: HeldOut,
+    labels: tuple[str, ...],
+    recognizers: Mapping[Protocol, Recognizer],
+    track: Track,
+) -> Measurement:
     """Test clips and stills to every classifier over every protocol, pairs over gRPC.
 
-    Files that the server refuses are noted and passed over. Raises ServerUnavailable if the server
-    goes away, ValueError if it knows other classes or a file is not the one of the manifest.
+    `labels` are `agreed_labels`. Files that the server refuses are noted and passed over. Raises
+    ServerUnavailable if the server goes away, ValueError if a file is not the one of the manifest.
     """
-    labels = _agreed_labels(data, recognizers)  # also each connection's first, slower requests
     samples = {sample.path: sample for sample in (*data.clips, *data.stills)}
     pair_files = [path for pair in data.pairs for path in (pair.forward, pair.backward)]
     answers: dict[Request, Answer] = {}
@@ -120,17 +139,3 @@ def _answer(recognizer: Recognizer, content: bytes, model: str) -> Answer:
     start = time.perf_counter()
     probabilities = recognizer.probabilities(content, model)
     return Answer(probabilities, (time.perf_counter() - start) * 1000)
-
-
-def _agreed_labels(data: HeldOut, recognizers: Mapping[Protocol, Recognizer]) -> tuple[str, ...]:
-    """The server's labels; raises ValueError unless all classifiers have those of the data."""
-    told = [
-        recognizer.labels(model) for recognizer in recognizers.values() for model in CLASSIFIERS
-    ]
-    if any(labels != told[0] for labels in told) or set(told[0]) != set(data.labels):
-        shown = "; ".join(", ".join(labels) for labels in dict.fromkeys(told))
-        raise ValueError(
-            f"The server's classes are not those of {data.name}: it knows {shown}; the data have "
-            f"{', '.join(data.labels)}. Serve a model that was trained on these data."
-        )
-    return told[0]

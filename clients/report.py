@@ -15,13 +15,13 @@ from clients.evaluation import (
     order_difference,
     top1,
 )
-from clients.held_out import HeldOut
+from clients.held_out import HeldOut, LeftOut
 from clients.measurement import CLASSIFIERS, PROTOCOLS, Measurement
 from clients.recognizer import Protocol
 from clients.reference import Parity
 from clip_har.config import Config
 from clip_har.contract import HAR_BASE, HAR_TEMPORAL
-from clip_har.dataset import Pair, Sample
+from clip_har.dataset import Pair, Sample, Tier
 from clip_har.product import write_whole
 
 MOST_CONFUSIONS = 10
@@ -49,6 +49,17 @@ class ConfusionRow(Config):
     """Test clips."""
 
 
+class OrderReport(Config):
+    """How one model did on the pairs of one tier."""
+
+    pairs: int
+    """Videos with their reversals."""
+    accuracy: float
+    """Two-way accuracy on both files of each; blind to order means 0.5."""
+    max_abs_logit_difference: float
+    """How far a reversal moves the logits at most; blind to order means 0."""
+
+
 class ModelReport(Config):
     """How one model did. A number is null where the data have nothing to measure it on."""
 
@@ -58,6 +69,8 @@ class ModelReport(Config):
     """Mean over the classes of that share."""
     stills_top1: float | None
     """Share of the stills read right."""
+    order: dict[Tier, OrderReport]
+    """By tier, for those that the data have; the next two are those of the tier `reversal`."""
     order_pairs: float | None
     """Two-way accuracy on videos and their reversals; blind to order means 0.5."""
     order_pairs_max_abs_logit_difference: float | None
@@ -89,7 +102,9 @@ class Report(Config):
     stills: int
     """Stills answered."""
     pairs: int
-    """Pairs answered."""
+    """Pairs answered, of all tiers."""
+    left_out: LeftOut
+    """What was not asked about, since the models do not know its classes."""
     models: dict[str, ModelReport]
     """By the name of the served model."""
     top1: dict[str, float]
@@ -131,6 +146,7 @@ def report_of(data: HeldOut, measured: Measurement, parity: Parity | None) -> Re
         test_clips=len(answered.clips),
         stills=len(answered.stills),
         pairs=len(answered.pairs),
+        left_out=data.left_out,
         models=models,
         top1={v: one.top1 for v, one in by_variant.items()},
         mean_class_accuracy={v: one.mean_class_accuracy for v, one in by_variant.items()},
@@ -157,12 +173,14 @@ def _model_report(answered: HeldOut, measured: Measurement, model: str) -> Model
     probabilities = measured.probabilities("grpc", model, paths)  # (N, K)
     truth = measured.indices(clip.label for clip in answered.clips)  # (N,)
     order = _order(answered.pairs, measured, model)
+    reversal = order.get("reversal")
     return ModelReport(
         top1=top1(probabilities, truth),
         mean_class_accuracy=mean_class_accuracy(probabilities, truth),
         stills_top1=_stills_top1(answered.stills, measured, model),
-        order_pairs=order[0],
-        order_pairs_max_abs_logit_difference=order[1],
+        order=order,
+        order_pairs=reversal and reversal.accuracy,
+        order_pairs_max_abs_logit_difference=reversal and reversal.max_abs_logit_difference,
         latency_ms={p: _latency(measured.latencies_ms(p, model, paths)) for p in PROTOCOLS},
         confusions=tuple(
             ConfusionRow(
@@ -182,18 +200,25 @@ def _stills_top1(stills: Sequence[Sample], measured: Measurement, model: str) ->
     return top1(probabilities, measured.indices(still.label for still in stills))
 
 
-def _order(
-    pairs: Sequence[Pair], measured: Measurement, model: str
-) -> tuple[float, float] | tuple[None, None]:
-    """Accuracy on the pairs, and the largest difference of their logits."""
-    if not pairs:
-        return None, None
+def _order(pairs: Sequence[Pair], measured: Measurement, model: str) -> dict[Tier, OrderReport]:
+    tiers: dict[Tier, None] = dict.fromkeys(pair.tier for pair in pairs)
+    return {
+        tier: _order_of_tier([pair for pair in pairs if pair.tier == tier], measured, model)
+        for tier in tiers
+    }
+
+
+def _order_of_tier(pairs: Sequence[Pair], measured: Measurement, model: str) -> OrderReport:
     forward = measured.probabilities("grpc", model, [pair.forward for pair in pairs])  # (P, K)
     backward = measured.probabilities("grpc", model, [pair.backward for pair in pairs])  # (P, K)
     label = measured.indices(pair.label for pair in pairs)  # (P,)
     reversed_label = measured.indices(pair.reversed_label for pair in pairs)  # (P,)
     given = (forward, backward, label, reversed_label)
-    return order_accuracy(*given), order_difference(*given)
+    return OrderReport(
+        pairs=len(pairs),
+        accuracy=order_accuracy(*given),
+        max_abs_logit_difference=order_difference(*given),
+    )
 
 
 def _latency(milliseconds: Sequence[float]) -> Latency:

@@ -12,7 +12,7 @@ from clip_har.dataset import Pair, Sample
 from clip_har.labels import Prediction, rank
 
 TABLE_CLIPS, TABLE_STILLS = 18, 6
-SHEET_CLIPS, SHEET_PAIRS = 8, 3
+SHEET_CLIPS, SHEET_PAIRS = 8, 4
 
 AnySample = TypeVar("AnySample", bound=Sample)
 
@@ -48,7 +48,7 @@ def sheet_clips(answered: HeldOut, measured: Measurement, top_k: int) -> list[Sh
 
 
 def sheet_pairs(answered: HeldOut, measured: Measurement, top_k: int) -> list[tuple[Shown, Shown]]:
-    """The pairs of the contact sheet: the first of each two labels, forward and backward."""
+    """The pairs of the contact sheet: the first reversal of each two labels, both ways."""
     return [
         (
             shown(measured, pair.forward, pair.label, top_k),
@@ -60,7 +60,7 @@ def sheet_pairs(answered: HeldOut, measured: Measurement, top_k: int) -> list[tu
 
 def _pairs(answered: HeldOut) -> list[Pair]:
     first: dict[frozenset[str], Pair] = {}
-    for pair in answered.pairs:
+    for pair in (one for one in answered.pairs if one.tier == "reversal"):
         first.setdefault(frozenset({pair.label, pair.reversed_label}), pair)
     return list(first.values())[:SHEET_PAIRS]
 

@@ -8,9 +8,11 @@ from rich.table import Table
 
 from clients.classification import Outcome
 from clients.errors import RecognizerError
+from clients.held_out import LeftOut
 from clients.report import Latency, ModelReport, Report
 from clients.selection import Shown
 from clip_har.contract import HAR_BASE, HAR_TEMPORAL
+from clip_har.dataset import Tier
 from clip_har.labels import Prediction
 
 RIGHT, WRONG = "[green]✓[/]", "[red]✗[/]"
@@ -62,16 +64,29 @@ def summary_table(report: Report) -> Table:
     table.add_column("")
     table.add_column(HAR_BASE.name, justify="right")
     table.add_column(HAR_TEMPORAL.name, justify="right")
-    for name, read in _ROWS.items():
+    for name, read in (_ROWS | {_TIER_ROWS[tier]: _in_order(tier) for tier in base.order}).items():
         table.add_row(name, read(base), read(temporal))
     table.add_section()
     for name, shown in _serving_rows(report):
         table.add_row(name, "", shown)
+    if report.left_out.labels:
+        table.caption = _left_out(report.left_out)
     return table
+
+
+def _in_order(tier: Tier) -> Callable[[ModelReport], str]:
+    return lambda model: _share(model.order[tier].accuracy)
 
 
 def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
+
+
+def _left_out(what: LeftOut) -> str:
+    return (
+        f"left out: {what.clips} test clips, {what.stills} stills, {what.pairs} pairs of classes "
+        f"that the models do not know ({escape(', '.join(what.labels))})"
+    )
 
 
 def _milliseconds(latency: Latency) -> str:
@@ -79,8 +94,8 @@ def _milliseconds(latency: Latency) -> str:
 
 
 def _difference(model: ModelReport) -> str:
-    moved = model.order_pairs_max_abs_logit_difference
-    return "-" if moved is None else f"{moved:.2g}"
+    moved = [one.max_abs_logit_difference for one in model.order.values()]
+    return f"{max(moved):.2g}" if moved else "-"
 
 
 def _serving_rows(report: Report) -> list[tuple[str, str]]:
@@ -103,8 +118,13 @@ _ROWS: dict[str, Callable[[ModelReport], str]] = {
     "top-1": lambda model: _share(model.top1),
     "mean class accuracy": lambda model: _share(model.mean_class_accuracy),
     "stills, top-1": lambda model: _share(model.stills_top1),
-    "order pairs (chance: 50 %)": lambda model: _share(model.order_pairs),
-    "a reversal moves the logits by": _difference,
     "gRPC, ms p50 / p95": lambda model: _milliseconds(model.latency_ms["grpc"]),
     "HTTP, ms p50 / p95": lambda model: _milliseconds(model.latency_ms["http"]),
+    "a reversal moves the logits by": _difference,
+}
+_TIER_ROWS: dict[Tier, str] = {
+    "reversal": "order pairs (chance: 50 %)",
+    "closed_loop": "- that end where they begin",
+    "rotation": "- of one whole turn",
+    "nuisance": "- of unlike bodies and scenes",
 }

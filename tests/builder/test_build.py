@@ -1,11 +1,13 @@
 """Builds: whole or not at all, and again only when something changed."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
-from builder.build import Build
+from builder.build import Build, parity_samples
+from clip_har.dataset import data_set_from_folder
 from clip_har.product import tree_hash
 from clip_har.reference import Reference
 
@@ -40,6 +42,7 @@ def test_a_second_build_does_nothing(base_product: Path, build_base: BuildBase) 
     before = stamps(base_product)
     again = build_base(base_product)
     assert not again.fresh
+    assert again.left_out == 0
     assert set(again.parity) == {"har_base"}
     assert stamps(base_product) == before
 
@@ -98,6 +101,29 @@ def test_a_changed_clip_is_refused(build_base: BuildBase, mocap: Path, tmp_path:
     finally:
         victim.write_bytes(good)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_clips_of_classes_that_the_checkpoint_does_not_know_are_left_out_and_counted(
+    build_base: BuildBase, mocap: Path, tmp_path: Path
+) -> None:
+    manifest = mocap / "manifest.json"
+    good = manifest.read_text()
+    told = json.loads(good)
+    told["labels"].append("sawing")
+    stranger = next(clip for clip in told["clips"] if clip["split"] == "test")
+    stranger["label"] = "sawing"
+    manifest.write_text(json.dumps(told))
+    try:
+        assert build_base(tmp_path / "product").left_out == 1
+    finally:
+        manifest.write_text(good)
+    reference = Reference.from_json(tmp_path / "product" / "reference.json")
+    assert stranger["path"] not in {clip.path for clip in reference.clips}
+
+
+def test_a_checkpoint_of_other_classes_alone_is_refused(mocap: Path) -> None:
+    with pytest.raises(ValueError, match="They know sawing, sewing; the data have crawling"):
+        parity_samples(data_set_from_folder(mocap), ("sawing", "sewing"), 1)
 
 
 def test_the_product_holds_what_is_documented_and_nothing_else(base_product: Path) -> None:

@@ -88,7 +88,10 @@ def mjpeg_video(pictures: list[Image.Image]) -> bytes:
 
 @pytest.fixture
 def data(tmp_path: Path, clip_of: Callable[[str], bytes]) -> Path:
-    """A data set: two test clips a class, one of them mislabelled; a still a colour; one pair."""
+    """A data set: two test clips a class, one of them mislabelled; a still a colour; two pairs.
+
+    One pair is a reversal, the other a loop that is its own reversal.
+    """
     folder = tmp_path / "data"
     clips = []
     for label in LABELS:
@@ -107,6 +110,9 @@ def data(tmp_path: Path, clip_of: Callable[[str], bytes]) -> Path:
         "label": "brightening",
         "reversed_label": "darkening",
     }
+    greys = [Image.new("RGB", (64, 48), (one,) * 3) for one in (0, 120, 255, 120, 0)]
+    write_listed(folder, "pairs/loop.avi", "brightening", mjpeg_video(greys))
+    loop = {**pair, **dict.fromkeys(("forward", "backward"), "pairs/loop.avi")}
     manifest = {
         "name": "colours",
         "source": "Made for a test.",
@@ -114,7 +120,7 @@ def data(tmp_path: Path, clip_of: Callable[[str], bytes]) -> Path:
         "reversals": {"brightening": "darkening", "darkening": "brightening"},
         "clips": clips,
         "stills": stills,
-        "pairs": [pair],
+        "pairs": [pair, {**loop, "tier": "closed_loop"}],
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder

@@ -138,6 +138,13 @@ def test_evaluate_reports_what_can_be_reckoned_by_hand(evaluate: Run, tmp_path: 
     assert report["order_pairs"] == {"base": 0.5, "temporal": 1.0}
     assert report["models"]["har_base"]["order_pairs_max_abs_logit_difference"] == 0
     assert report["models"]["har_temporal"]["order_pairs_max_abs_logit_difference"] > 1
+    assert report["pairs"] == 2
+    # The order-aware model compares the last picture with the first, and a loop has them alike.
+    assert report["models"]["har_temporal"]["order"]["reversal"]["accuracy"] == 1
+    for model in ("har_base", "har_temporal"):
+        loop = {"pairs": 1, "accuracy": 0.5, "max_abs_logit_difference": 0}
+        assert report["models"][model]["order"]["closed_loop"] == loop
+    assert report["left_out"] == {"labels": [], "clips": 0, "stills": 0, "pairs": 0}
     assert report["models"]["har_base"]["stills_top1"] == 1
     assert report["models"]["har_base"]["confusions"] == [
         {"truth": "darkening", "predicted": "brightening", "count": 2},
@@ -244,8 +251,35 @@ def test_a_file_that_the_server_refuses_is_listed_and_left_out(
 
 
 @pytest.mark.triton
-def test_a_server_with_other_classes_is_an_error(evaluate: Run, data: Path) -> None:
-    change_manifest(data, lambda manifest: manifest["labels"].append("purple"))  # type: ignore[arg-type]
+def test_classes_that_the_server_does_not_know_are_left_out_and_told(
+    evaluate: Run, data: Path, tmp_path: Path
+) -> None:
+    def rename(manifest: dict[str, list[dict[str, str]]]) -> None:
+        manifest["labels"].append("purple")  # type: ignore[arg-type]
+        for one in (*manifest["clips"], *manifest["stills"]):
+            if one["path"].split("/")[1].startswith("blue"):
+                one["label"] = "purple"
+
+    change_manifest(data, rename)
+    done = evaluate()
+    assert done.code == 0
+    assert "left out: 2 test clips, 1 stills, 0 pairs" in done.out
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["left_out"] == {"labels": ["purple"], "clips": 2, "stills": 1, "pairs": 0}
+    assert (report["classes"], report["test_clips"], report["stills"]) == (5, 8, 2)
+    assert report["top1"]["temporal"] == 7 / 8
+
+
+@pytest.mark.triton
+def test_a_server_that_knows_none_of_the_classes_is_an_error(evaluate: Run, data: Path) -> None:
+    def rename(manifest: dict[str, list[dict[str, str]]]) -> None:
+        manifest["labels"] = ["purple", "pink"]  # type: ignore[list-item]
+        manifest["reversals"] = {}  # type: ignore[assignment]
+        manifest["pairs"] = []
+        for one in (*manifest["clips"], *manifest["stills"]):
+            one["label"] = "purple"
+
+    change_manifest(data, rename)
     done = evaluate()
     assert done.code == 2
     assert "The server's classes are not those of colours" in done.err

@@ -18,7 +18,6 @@ from training.mocap.scene import scene_of_process
 from training.mocap.take import draw_take
 from training.mocap.video import jpeg_from_picture, write_mjpeg
 
-TIERS: tuple[Tier, ...] = ("reversal", "closed_loop", "rotation", "nuisance")
 LABELS_OF_TIER: dict[Tier, tuple[str, ...]] = {
     "reversal": tuple(sorted(REVERSAL_OF_LABEL)),
     "closed_loop": tuple(sorted(a.label for a in ACTIONS if a.motion == "walk")),
@@ -56,8 +55,9 @@ def pair_places(folder: Path, counts: dict[Tier, int]) -> list[PairPlace]:
 
 def render_pair(place: PairPlace, seed: int, side: int, fps: int) -> Pair:
     """Draws and renders a pair; its draw is none of any clip's."""
-    key = [seed, TIERS.index(place.tier), LABELS.index(place.label), place.number]
-    rng = np.random.default_rng([*key, len(TIERS)])
+    tiers = list(LABELS_OF_TIER)
+    key = [seed, tiers.index(place.tier), LABELS.index(place.label), place.number]
+    rng = np.random.default_rng([*key, len(tiers)])  # a clip's key is one shorter
     take = draw_take(ACTION_OF_LABEL[place.label], TIER_RANGES[place.tier], rng)
     return write_pair(place, scene_of_process().pictures(take, take.times(fps), side), fps)
 
