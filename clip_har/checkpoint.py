@@ -1,6 +1,7 @@
 """A checkpoint folder: config.json (the spec), model.safetensors, tokenizer files, run.json."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -16,14 +17,23 @@ SPEC_FILE, WEIGHTS_FILE, RUN_FILE = "config.json", "model.safetensors", "run.jso
 
 
 def save_checkpoint(
-    folder: Path, model: CLIPHARModel, tokenizer: CLIPTokenizer, run: dict[str, object]
+    folder: Path,
+    model: CLIPHARModel,
+    tokenizer: CLIPTokenizer,
+    run: Mapping[str, object],
+    texts: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes a checkpoint whole or not at all; `run` says how it came about."""
+    """Writes a checkpoint whole or not at all.
+
+    `run` says how it came about; `texts` are more files to put beside it, by name.
+    """
     with staged(folder) as staging:
         (staging / SPEC_FILE).write_text(model.spec.model_dump_json(indent=2) + "\n")
         save_file(model.state_dict(), staging / WEIGHTS_FILE)
         tokenizer.save_pretrained(staging)
         (staging / RUN_FILE).write_text(json.dumps(run, indent=2) + "\n")
+        for name, text in (texts or {}).items():
+            (staging / name).write_text(text)
 
 
 def spec_from_checkpoint(folder: Path) -> ModelSpec:

@@ -1,9 +1,10 @@
-"""Frame embeddings of whole clips under a frozen CLIP, computed once and kept on disk.
+"""Frame embeddings of training clips under a frozen CLIP, computed once and kept on disk.
 
 C clips, N frames of the longest clip, T sampled frames, S side in pixels, D embedding.
 """
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,24 +14,29 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPModel
 
-from clip_har.dataset import Clip, sample_bytes
+from clip_har.dataset import Clip
 from clip_har.limits import Limits
-from clip_har.media import clip_from_media
 from clip_har.nn.clip import encode_frames, pixels_from_frames
 from clip_har.preprocess import pixels_from_image
-from clip_har.product import fingerprint, is_current, record_inputs, staged, tree_hash
+from clip_har.product import fingerprint, is_current, record_inputs, tree_hash
 from clip_har.progress import progress_bar
 from clip_har.sampling import Timeline, centre_frames, every_frame
 from clip_har.spec import Preprocessing
+from training.decoding import decoded_clip
 from training.workers import worker_pool
 
-CODE = (Path(__file__), Path(__file__).parent.parent / "clip_har")
+CODE = (
+    Path(__file__),
+    Path(__file__).parent / "decoding.py",
+    Path(__file__).parent.parent / "clip_har",
+)
 PAST_THE_END = 2.0  # where a padded frame ends; places in a clip go from 0 to 1
+CLIPS_A_SHARD = 512
 
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """All frames of C clips as embeddings, ready to be sampled in any way."""
+    """Frames of C clips as embeddings, ready to be sampled in any way."""
 
     embeds: Tensor
     """Unit frame embeddings, zero after a clip's end, (C, N, D)."""
@@ -38,8 +44,6 @@ class FeatureSet:
     """When each frame goes off screen, as a share of its clip, (C, N)."""
     seconds: Tensor
     """Length of each clip, (C,)."""
-    centres: Tensor
-    """The frames that a server would sample, (C, T)."""
     labels: Tensor
     """Class of each clip, (C,)."""
 
@@ -48,45 +52,11 @@ class FeatureSet:
 
         clips (B,), places (B, T) in [0, 1) -> embeddings (B, T, D), seconds (B, T).
         """
-        index = torch.searchsorted(self.ends[clips], places.contiguous(), right=True)  # (B, T)
-        return self.picked(clips, index)
-
-    def picked(self, clips: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Given frames of given clips: clips (B,), index (B, T) -> (B, T, D), seconds (B, T)."""
-        ends = self.ends[clips]
+        ends = self.ends[clips]  # (B, N)
+        index = torch.searchsorted(ends, places.contiguous(), right=True)  # (B, T)
         starts = torch.cat([torch.zeros_like(ends[:, :1]), ends[:, :-1]], dim=1)
         middles = (starts.gather(1, index) + ends.gather(1, index)) / 2
         return self.embeds[clips[:, None], index], middles * self.seconds[clips][:, None]
-
-    def as_served(self) -> tuple[Tensor, Tensor]:
-        """What a server would see of every clip: (C, T, D), seconds (C, T)."""
-        return self.picked(torch.arange(len(self.labels)), self.centres)
-
-
-def features_from_clips(
-    clips: Sequence[Clip],
-    labels: Sequence[str],
-    data: Path,
-    encoder: "FrozenEncoder",
-    frames: int,
-    cache: Path,
-) -> FeatureSet:
-    """Encodes every frame of the clips, or opens `cache` where it was made from the same."""
-    made_from = fingerprint(
-        {
-            "clips": [clip.sha256 for clip in clips],
-            "frames": frames,
-            "clip": encoder.identity,
-            "code": [tree_hash(part) for part in CODE],
-        }
-    )
-    if not is_current(cache, made_from):
-        with staged(cache) as staging:
-            save_file(_encoded(clips, data, encoder, frames), staging / "features.safetensors")
-            record_inputs(staging, made_from)
-    tensors = load_file(cache / "features.safetensors")
-    truth = torch.tensor([labels.index(clip.label) for clip in clips])
-    return FeatureSet(labels=truth, **tensors)
 
 
 class FrozenEncoder:
@@ -99,66 +69,134 @@ class FrozenEncoder:
 
     @torch.inference_mode()
     def __call__(self, frames: np.ndarray) -> Tensor:
-        """Uint8 frames (N, S, S, 3) -> unit frame embeddings (N, D)."""
-        pixels = pixels_from_frames(torch.from_numpy(frames)[None], self.preprocessing)
-        return encode_frames(self.clip, pixels)[0]
+        """Uint8 frames (N, S, S, 3) -> unit frame embeddings (N, D), on the CPU."""
+        shown = torch.from_numpy(frames)[None].to(self.clip.device)
+        return encode_frames(self.clip, pixels_from_frames(shown, self.preprocessing))[0].cpu()
 
 
-def _encoded(
-    clips: Sequence[Clip], data: Path, encoder: FrozenEncoder, frames: int
-) -> dict[str, Tensor]:
-    with worker_pool(_Worker.begin, encoder, data) as pool:
-        results = pool.map(_Worker.encode, clips, chunksize=2)
-        done = list(progress_bar(results, "encode clips", len(clips)))
-    embeds = [torch.from_numpy(one) for one, _ in done]
-    timelines = [timeline for _, timeline in done]
-    longest = max(len(one) for one in embeds)
-    padded = torch.zeros(len(clips), longest, embeds[0].shape[1])
-    ends = torch.full((len(clips), longest), PAST_THE_END)
-    for row, (one, timeline) in enumerate(zip(embeds, timelines, strict=True)):
-        padded[row, : len(one)] = one
-        ends[row, : len(one)] = torch.tensor(_ends(timeline))
-    picks = [centre_frames(line.starts, line.end, frames) for line in timelines]
-    return {
-        "embeds": padded,
-        "ends": ends,
-        "seconds": torch.tensor([line.seconds for line in timelines]),
-        "centres": torch.tensor(picks),
+def features_from_clips(
+    clips: Sequence[Clip],
+    labels: Sequence[str],
+    data: Path,
+    encoder: FrozenEncoder,
+    most_frames: int,
+    cache: Path,
+) -> FeatureSet:
+    """Encodes up to `most_frames` frames of each clip, or opens `cache` where it holds the same.
+
+    The cache is written in shards: interrupted, it goes on with the next one.
+    """
+    made_from = fingerprint(
+        {
+            "clips": [clip.sha256 for clip in clips],
+            "frames": most_frames,
+            "clip": encoder.identity,
+            "code": [tree_hash(part) for part in CODE],
+        }
+    )
+    if not is_current(cache, made_from):
+        shutil.rmtree(cache, ignore_errors=True)
+        cache.mkdir(parents=True)
+        record_inputs(cache, made_from)
+    shards = {
+        cache / f"{start // CLIPS_A_SHARD:05d}.safetensors": clips[start : start + CLIPS_A_SHARD]
+        for start in range(0, len(clips), CLIPS_A_SHARD)
     }
+    missing = {path: some for path, some in shards.items() if not path.exists()}
+    if missing:
+        _write_shards(missing, data, encoder, most_frames, len(clips))
+    truth = torch.tensor([labels.index(clip.label) for clip in clips])
+    return _joined([load_file(path) for path in shards], truth)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One clip: pixels (N, S, S, 3) or embeddings (N, D), ends (N,), seconds."""
+
+    frames: np.ndarray
+    ends: list[float]
+    seconds: float
+
+
+def _write_shards(
+    shards: dict[Path, Sequence[Clip]], data: Path, encoder: FrozenEncoder, most: int, total: int
+) -> None:
+    clips = [clip for some in shards.values() for clip in some]
+    # On a CPU every core encodes what it decodes; a GPU waits for the decoders.
+    in_workers = encoder.clip.device.type == "cpu"
+    with worker_pool(_Worker.begin, encoder if in_workers else None, data, most,
+                     encoder.preprocessing.image_size) as pool:  # fmt: skip
+        results = pool.map(_Worker.see, clips, chunksize=2)
+        seen = iter(progress_bar(results, "encode clips", total, total - len(clips)))
+        for path, some in shards.items():
+            _write_shard(path, _embedded(seen, len(some), None if in_workers else encoder))
+
+
+def _embedded(seen: Iterator[_Seen], count: int, encoder: FrozenEncoder | None) -> Iterable[_Seen]:
+    for _ in range(count):
+        one = next(seen)
+        embeds = encoder(one.frames).numpy() if encoder else one.frames
+        yield _Seen(embeds, one.ends, one.seconds)
+
+
+def _write_shard(path: Path, seen: Iterable[_Seen]) -> None:
+    clips = list(seen)
+    partial = path.with_suffix(".partial")
+    tensors = {
+        "embeds": torch.from_numpy(np.concatenate([clip.frames for clip in clips])),
+        "ends": torch.tensor([end for clip in clips for end in clip.ends]),
+        "counts": torch.tensor([len(clip.ends) for clip in clips]),
+        "seconds": torch.tensor([clip.seconds for clip in clips]),
+    }
+    save_file(tensors, partial)
+    partial.rename(path)
+
+
+def _joined(shards: Sequence[dict[str, Tensor]], truth: Tensor) -> FeatureSet:
+    counts = torch.cat([shard["counts"] for shard in shards])
+    longest, dim = int(counts.max()), shards[0]["embeds"].shape[1]
+    embeds = torch.zeros(len(truth), longest, dim)
+    ends = torch.full((len(truth), longest), PAST_THE_END)
+    there = torch.arange(longest) < counts[:, None]  # (C, N)
+    embeds[there] = torch.cat([shard["embeds"] for shard in shards])
+    ends[there] = torch.cat([shard["ends"] for shard in shards])
+    return FeatureSet(embeds, ends, torch.cat([shard["seconds"] for shard in shards]), truth)
 
 
 class _Worker:
-    """Decodes and encodes clips in a process of its own."""
+    """Decodes, and where it can encodes, clips in a process of its own."""
 
-    encoder: FrozenEncoder
+    encoder: FrozenEncoder | None
     data: Path
+    most: int
+    size: int
 
     @classmethod
-    def begin(cls, encoder: FrozenEncoder, data: Path) -> None:
+    def begin(cls, encoder: FrozenEncoder | None, data: Path, most: int, size: int) -> None:
         """Takes what all clips of this process need; one core, one thread."""
         torch.set_num_threads(1)
-        cls.encoder, cls.data = encoder, data
+        cls.encoder, cls.data, cls.most, cls.size = encoder, data, most, size
 
     @classmethod
-    def encode(cls, clip: Clip) -> tuple[np.ndarray, Timeline]:
-        """All frames of a clip as embeddings (N, D), and when they are shown."""
-        timeline, pixels = _pixels_of(cls.data, clip, cls.encoder.preprocessing.image_size)
-        return cls.encoder(pixels).numpy(), timeline
+    def see(cls, clip: Clip) -> _Seen:
+        """Frames of a clip, encoded if this process has the encoder, and when they are shown."""
+        ends: list[float] = [1.0]  # of a picture
+
+        def keep(timeline: Timeline) -> Sequence[int]:
+            picked, ends[:] = _picked(timeline, cls.most)
+            return picked
+
+        decoded = decoded_clip(cls.data, clip, keep, Limits())
+        pixels = np.stack([pixels_from_image(frame, cls.size) for frame in decoded.frames])
+        frames = cls.encoder(pixels).numpy() if cls.encoder else pixels
+        return _Seen(frames, ends, clip.seconds)
 
 
-def _pixels_of(data: Path, clip: Clip, size: int) -> tuple[Timeline, np.ndarray]:
-    """When a clip's frames are shown, and all of them as the model's input (N, S, S, 3)."""
-    seen: list[Timeline] = []
-
-    def keep(timeline: Timeline) -> Sequence[int]:
-        seen.append(timeline)
-        return every_frame(timeline)
-
-    decoded = clip_from_media(sample_bytes(data, clip), keep, Limits())
-    pixels = np.stack([pixels_from_image(frame, size) for frame in decoded.frames])
-    return seen[0], pixels
-
-
-def _ends(timeline: Timeline) -> list[float]:
+def _picked(timeline: Timeline, most: int) -> tuple[Sequence[int], list[float]]:
+    """All frames, or as many as are kept of a long clip; and the share of it when each ends."""
     start, whole = timeline.starts[0], timeline.end - timeline.starts[0]
-    return [(end - start) / whole for end in (*timeline.starts[1:], timeline.end)]
+    if len(timeline.starts) > most:
+        picked = centre_frames(timeline.starts, timeline.end, most)
+        return picked, [(number + 1) / most for number in range(most)]
+    ends = (*timeline.starts[1:], timeline.end)
+    return every_frame(timeline), [(end - start) / whole for end in ends]

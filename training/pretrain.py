@@ -29,6 +29,7 @@ from clip_har.spec import Preprocessing
 from training.mocap.actions import PRETRAINED_ACTIONS
 from training.mocap.captions import MOTIONS, draw_sentences, truth
 from training.mocap.frames import FrameSet, frame_set
+from training.objective import contrastive_loss
 from training.resume import load_state, save_state
 
 MOST_LOGIT_SCALE = 100.0
@@ -106,7 +107,8 @@ def pretrain(config: PretrainConfig, run: Path, out: Path) -> dict[str, float]:
         weight_decay=config.weight_decay,
         betas=(0.9, 0.98),
     )
-    done = load_state(run / "state", model, optimizer)
+    state = load_state(run / "state", model, optimizer)
+    done = state["step"] if state else 0
     steps = range(done, config.steps)
     for step in progress_bar(steps, "pretrain", config.steps, done):
         loss = train_step(model, optimizer, tokenizer, frames, config, step)
@@ -157,21 +159,6 @@ def train_step(
     with torch.no_grad():
         model.logit_scale.clamp_(max=float(np.log(MOST_LOGIT_SCALE)))
     return loss.item()
-
-
-def contrastive_loss(logits: Tensor, true: Tensor) -> Tensor:
-    """Symmetric cross-entropy with any number of positives a row or column, (B, M) -> scalar.
-
-    Targets are the true pairs of a row, normalised: the multi-positive form of CLIP's loss. A frame
-    without a true sentence, or a sentence without a true frame, takes no part in that direction.
-    """
-
-    def one_way(scores: Tensor, positives: Tensor) -> Tensor:
-        told = positives.any(dim=1)
-        targets = positives[told].float()
-        return F.cross_entropy(scores[told], targets / targets.sum(dim=1, keepdim=True))
-
-    return (one_way(logits, true) + one_way(logits.T, true.T)) / 2
 
 
 def augmented(pixels: Tensor) -> Tensor:

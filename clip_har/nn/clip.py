@@ -91,7 +91,8 @@ def encode_frames(clip: CLIPModel, pixels: Tensor) -> Tensor:
     """Normalised pixels (B, T, 3, S, S) to unit frame embeddings (B, T, D)."""
     frames = pixels.flatten(0, 1)  # (B*T, 3, S, S)
     embeds = _pooled(clip.get_image_features(pixel_values=frames))  # (B*T, D)
-    return F.normalize(embeds, dim=-1).unflatten(0, pixels.shape[:2])  # (B, T, D)
+    # In fp32 also where the towers ran in bf16.
+    return F.normalize(embeds.float(), dim=-1).unflatten(0, pixels.shape[:2])  # (B, T, D)
 
 
 def encode_texts(clip: CLIPModel, tokens: Tensor) -> Tensor:
@@ -101,8 +102,8 @@ def encode_texts(clip: CLIPModel, tokens: Tensor) -> Tensor:
 
 def normalized(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
     """Pixels (..., 3, S, S) in [0, 1] with the mean and the deviation taken out."""
-    mean = torch.tensor(preprocessing.mean).view(3, 1, 1)
-    std = torch.tensor(preprocessing.std).view(3, 1, 1)
+    mean = torch.tensor(preprocessing.mean, device=pixels.device).view(3, 1, 1)
+    std = torch.tensor(preprocessing.std, device=pixels.device).view(3, 1, 1)
     return (pixels - mean) / std
 
 

@@ -54,7 +54,11 @@ class AttentionMotion(nn.Module):
 
 
 class AttentionPool(nn.Module):
-    """One pre-norm transformer layer over the frames, then a learned query that reads them."""
+    """One pre-norm transformer layer over the frames, then a learned query that reads them.
+
+    What the mean frame, standing still, would give is taken out: one frame, or one frame repeated,
+    gives zero, so a still clip is answered like the picture it shows.
+    """
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -64,14 +68,23 @@ class AttentionPool(nn.Module):
         self.mix_norm = nn.LayerNorm(dim)
         self.mix = nn.MultiheadAttention(dim, heads, batch_first=True)
         self.mlp = nn.Sequential(
-            nn.LayerNorm(dim), nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim)
+            nn.LayerNorm(dim),
+            nn.Linear(dim, 4 * dim),
+            nn.GELU(),
+            nn.Linear(4 * dim, dim, bias=False),
         )
         self.query = nn.Parameter(torch.randn(1, 1, dim) * dim**-0.5)
-        self.read = nn.MultiheadAttention(dim, heads, batch_first=True)
+        # Biases of what is read linearly would cancel in the difference.
+        self.read = nn.MultiheadAttention(dim, heads, bias=False, batch_first=True)
 
     def forward(self, frame_embeds: Tensor, times: Tensor) -> Tensor:
         """Unit frame embeddings (B, T, D), seconds (B, T) -> (B, D)."""
-        h = self.norm(frame_embeds) + self.position(position_waves(times))  # (B, T, D)
+        positions = self.position(position_waves(times))  # (B, T, D)
+        still = frame_embeds.mean(dim=1, keepdim=True).expand_as(frame_embeds)
+        return self._read(frame_embeds, positions) - self._read(still, positions)
+
+    def _read(self, frames: Tensor, positions: Tensor) -> Tensor:
+        h = self.norm(frames) + positions  # (B, T, D)
         x = self.mix_norm(h)
         h = h + self.mix(x, x, x, need_weights=False)[0]
         h = h + self.mlp(h)

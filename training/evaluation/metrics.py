@@ -13,6 +13,7 @@ from clip_har.dataset import Tier
 METRICS_FILE, REPORT_FILE = "metrics.json", "report.html"
 Interval = tuple[float, float]
 Protocol = Literal["EP1", "half-class", "base-to-novel"]
+AnswersBy = Literal["head", "names"]
 
 
 class Calibration(Config):
@@ -265,8 +266,10 @@ class Metrics(Config):
     """Which version of it."""
     split: str
     """The split that `test` is about."""
+    answers_by: AnswersBy = "head"
+    """What gives the answers of `test`: the trained head, or the names of the classes."""
     labels: tuple[str, ...]
-    """Classes of the head."""
+    """Classes to choose from."""
     held_out_labels: tuple[str, ...]
     """Classes of the data set that were never trained."""
     frames: int

@@ -46,10 +46,14 @@ def measured(metrics: Metrics) -> str:
     by_name = ", ".join(dict.fromkeys(one.protocol for one in metrics.zero_shot))
     return (
         f"{metrics.data}, split {metrics.split}: {metrics.test.clips} clips of "
-        f"{len(metrics.labels)} classes, {views(metrics)} views (clips x crops) of "
+        f"{len(metrics.labels)} classes{_by(metrics)}, {views(metrics)} views (clips x crops) of "
         f"{metrics.frames} frames, prompts {prompts}{more}"
         + (f", zero-shot protocol {by_name}." if by_name else ".")
     )
+
+
+def _by(metrics: Metrics) -> str:
+    return " by their names alone" if metrics.answers_by == "names" else ""
 
 
 def flat(table: Mapping[str, object], above: str = "") -> list[tuple[str, str]]:

@@ -1,0 +1,240 @@
+"""Measures checkpoints on a data set, theirs or another one.
+
+C clips, D embedding, K classes of the head, N names.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import CLIPTokenizer
+
+from clip_har.checkpoint import SPEC_FILE, model_from_checkpoint, tokenizer_from_checkpoint
+from clip_har.dataset import MANIFEST_FILE, Clip, DataSet, SplitName, Tier, data_set_from_folder
+from clip_har.nn.clip import clip_from_pretrained
+from clip_har.product import file_hash
+from clip_har.provenance import provenance
+from training.action_model import ActionModel
+from training.evaluation.cost import cost_of
+from training.evaluation.metrics import Held, Metrics, Protocol, ZeroShot
+from training.evaluation.model_figures import (
+    SeenPairs,
+    frame_bag_logits,
+    held_figures,
+    novel_figures,
+    order_figures,
+    pairs_by_tier,
+    seen_pairs,
+)
+from training.evaluation.report import write_report
+from training.evaluation.zero_shot import TextScores, all_classes, half_class
+from training.finishing import PACKAGES
+from training.held_out import Views, clips_of_pairs, decoded_views
+from training.objective import text_bank
+from training.prediction import Answers, Seen, answers_of, seen_in_passing
+from training.settings import Variant
+
+BY_NAMES = {"EP1": all_classes, "half-class": half_class}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Trained variants of one CLIP."""
+
+    name: str
+    model: ActionModel
+    temperatures: dict[str, float]
+    """By variant."""
+    tokenizer: CLIPTokenizer
+    main: str
+    """The variant that the metrics are about."""
+
+    def texts(self, labels: Sequence[str]) -> Tensor:
+        """One embedding a class name, (N, D)."""
+        model = self.model
+        with torch.inference_mode():
+            return text_bank(model.clip, self.tokenizer, labels, model.spec.prompts)
+
+
+@dataclass(frozen=True)
+class Material:
+    """Clips to ask about."""
+
+    folder: Path
+    data_set: DataSet
+    split: SplitName
+    views: Views
+
+    def clips(self, labels: Sequence[str]) -> list[Clip]:
+        """Those of the split that show one of these classes."""
+        return [clip for clip in self.data_set.split(self.split) if clip.label in labels]
+
+    def seen(self, model: ActionModel, clips: list[Clip], title: str) -> Seen:
+        """The clips as a vision tower sees them."""
+        return seen_in_passing(model, decoded_views(clips, self.folder, self.views, title))
+
+
+def evaluate(
+    checkpoint: Path,
+    data: Path,
+    out: Path,
+    split: SplitName = "test",
+    clips: int = 1,
+    crops: int = 1,
+    protocol: Protocol | None = None,
+) -> Metrics:
+    """Writes `metrics.json` and `report.html` into `out`.
+
+    `checkpoint` is one, or a run with several. Classes of the data that the head does not know are
+    recognised by their names: base-to-novel beside known ones, else `EP1` or `half-class`, where
+    the names of all classes of the data are the answers. Raises ValueError where that cannot be.
+    """
+    subject = subject_from_folder(checkpoint)
+    data_set = data_set_from_folder(data)
+    spec = subject.model.spec
+    views = Views(spec.frames, spec.preprocessing.image_size, clips, crops)
+    material = Material(data, data_set, split, views)
+    by_names = protocol in BY_NAMES or not set(spec.labels) & set(data_set.labels)
+    measured = _by_names if by_names else _by_head
+    metrics = measured(subject, material, protocol or "EP1")
+    write_report(out, metrics)
+    return metrics
+
+
+def subject_from_folder(folder: Path) -> Subject:
+    """Opens a checkpoint, or all checkpoints of a run; raises ValueError where there is none."""
+    single = (folder / SPEC_FILE).is_file()
+    places = [folder] if single else sorted(p.parent for p in folder.glob(f"*/{SPEC_FILE}"))
+    if not places:
+        raise ValueError(
+            f"{folder}: no checkpoint there, nor in a folder directly below it (a checkpoint has a "
+            f"{SPEC_FILE}). Train one with: python -m training train"
+        )
+    models = {place.name: model_from_checkpoint(place) for place in places}
+    kinds = {name: Variant(temporal=model.spec.temporal) for name, model in models.items()}
+    of_time = [name for name, kind in kinds.items() if kind.temporal != "mean"]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Subject(
+        name=folder.name,
+        model=ActionModel.of_variants(models).requires_grad_(False).to(device),
+        temperatures={name: model.spec.temperature for name, model in models.items()},
+        tokenizer=tokenizer_from_checkpoint(places[0], next(iter(models.values()))),
+        main=(of_time or list(kinds))[0],
+    )
+
+
+def _by_head(subject: Subject, material: Material, protocol: Protocol) -> Metrics:
+    """The head's answers to the classes that it knows, names for the others."""
+    model, labels = subject.model, subject.model.spec.labels
+    texts = subject.texts(labels)
+    known = material.clips(labels)
+    truth = torch.tensor([labels.index(clip.label) for clip in known])
+    answers = answers_of(model, material.seen(model, known, "known classes"), texts)
+    orders = order_figures(model, _seen_tiers(subject, material), texts)
+    held = {
+        name: held_figures(told.logits, truth, subject.temperatures[name], labels, orders.get(name))
+        for name, told in answers.items()
+    }
+    novel = _novel(subject, material, answers, truth)
+    return _metrics(subject, material, held, labels, novel)
+
+
+def _by_names(subject: Subject, material: Material, protocol: Protocol) -> Metrics:
+    """The names of all classes of the data as answers."""
+    model, labels = subject.model, material.data_set.labels
+    clips = material.clips(labels)
+    truth = torch.tensor([labels.index(clip.label) for clip in clips])
+    texts = subject.texts(labels)
+    answers = answers_of(model, material.seen(model, clips, "clips"), texts)
+    frozen = _frozen_scores(subject, material, clips, texts)
+    zero_shot = tuple(
+        BY_NAMES[protocol](TextScores(told.text_logits, frozen, truth), name)
+        for name, told in answers.items()
+    )
+    held = {
+        name: held_figures(told.text_logits, truth, 1.0, labels, None)
+        for name, told in answers.items()
+    }
+    metrics = _metrics(subject, material, held, labels, zero_shot)
+    return metrics.model_copy(update={"answers_by": "names"})
+
+
+def _seen_tiers(subject: Subject, material: Material) -> dict[Tier, SeenPairs]:
+    if material.split != "test":
+        return {}
+    model, labels = subject.model, subject.model.spec.labels
+    one_view = Material(
+        material.folder,
+        material.data_set,
+        material.split,
+        Views(material.views.frames, material.views.size),
+    )
+    tiers: dict[Tier, SeenPairs] = {
+        tier: seen_pairs(
+            pairs,
+            labels,
+            lambda clips, name: one_view.seen(model, clips, name.replace("-", " ")),
+            clips_of_pairs(pairs, material.folder),
+        )
+        for tier, pairs in pairs_by_tier(material.data_set.pairs, labels).items()
+    }
+    return tiers
+
+
+def _novel(
+    subject: Subject, material: Material, base: dict[str, Answers], base_truth: Tensor
+) -> tuple[ZeroShot, ...]:
+    """Base-to-novel, where the data has classes that the head does not know."""
+    known = subject.model.spec.labels
+    labels = [label for label in material.data_set.labels if label not in known]
+    clips = material.clips(labels)
+    if len({clip.label for clip in clips}) < 2:
+        return ()
+    texts = subject.texts(labels)
+    tuned = answers_of(subject.model, material.seen(subject.model, clips, "unknown classes"), texts)
+    frozen = _frozen_scores(subject, material, clips, texts)
+    truth = torch.tensor([labels.index(clip.label) for clip in clips])
+    return novel_figures(tuned, frozen, truth, base, base_truth)
+
+
+def _frozen_scores(
+    subject: Subject, material: Material, clips: list[Clip], texts: Tensor
+) -> Tensor:
+    """The pretrained CLIP's answers to the same clips, by the mean of their frames, (C, N)."""
+    spec = subject.model.spec
+    clip = clip_from_pretrained(spec.backbone)
+    frozen = ActionModel(spec, clip, {"frozen": Variant(temporal="mean")}, dropout=0.0).eval()
+    seen = material.seen(frozen, clips, "the same, pretrained CLIP")
+    return frame_bag_logits(frozen, seen, texts)
+
+
+def _metrics(
+    subject: Subject,
+    material: Material,
+    held: dict[str, Held],
+    labels: Sequence[str],
+    zero_shot: tuple[ZeroShot, ...],
+) -> Metrics:
+    model, data_set, views = subject.model, material.data_set, material.views
+    sample = next(iter(decoded_views(material.clips(labels)[:8], material.folder, views, "")))
+    return Metrics(
+        name=subject.name,
+        data=data_set.name,
+        source=data_set.source,
+        manifest_sha256=file_hash(material.folder / MANIFEST_FILE),
+        split=material.split,
+        labels=tuple(labels),
+        held_out_labels=tuple(one for one in data_set.labels if one not in model.spec.labels),
+        frames=views.frames,
+        clips_per_video=views.clips,
+        crops=views.crops,
+        prompts=model.spec.prompts,
+        variant=subject.main,
+        test=held[subject.main],
+        variants=held,
+        zero_shot=zero_shot,
+        cost={name: cost_of(model, name, sample) for name in held},
+        provenance=provenance(PACKAGES),
+    )

@@ -1,0 +1,154 @@
+"""Figures of a model on held-out clips, pairs and names.
+
+C clips, P pairs, D embedding, K classes, N names.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from clip_har.dataset import Clip, Pair, Tier
+from training.action_model import ActionModel
+from training.evaluation.classification import classification_from_logits
+from training.evaluation.metrics import Held, Order, OrderTier, ZeroShot
+from training.evaluation.order import order_tier
+from training.evaluation.zero_shot import TextScores, base_to_novel
+from training.prediction import Answers, Seen, answers_of
+
+SHUFFLE_SEED = 0
+
+
+@dataclass(frozen=True)
+class SeenPairs:
+    """Pairs of one tier as the vision tower sees them."""
+
+    forward: Seen
+    backward: Seen
+    label: Tensor
+    """Class of each as it was taken, (P,)."""
+    reversed_label: Tensor
+    """Class of its reversal, (P,)."""
+
+
+def held_figures(
+    logits: Tensor, truth: Tensor, temperature: float, labels: Sequence[str], order: Order | None
+) -> Held:
+    """Classification of held-out clips (C, K), and what is known of order."""
+    figures = classification_from_logits(logits, truth, temperature, labels)
+    return Held(**figures.model_dump(), order=order)
+
+
+def pairs_by_tier(pairs: Sequence[Pair], labels: Sequence[str]) -> dict[Tier, list[Pair]]:
+    """Those whose two labels the model knows, by tier."""
+    found: dict[Tier, list[Pair]] = {}
+    for pair in pairs:
+        if pair.label in labels and pair.reversed_label in labels:
+            found.setdefault(pair.tier, []).append(pair)
+    return found
+
+
+def seen_pairs(
+    pairs: Sequence[Pair],
+    labels: Sequence[str],
+    see: Callable[[list[Clip], str], Seen],
+    clips: tuple[list[Clip], list[Clip]],
+) -> SeenPairs:
+    """Runs the vision tower over both files of each pair; `see` takes clips and a name for them."""
+    forward, backward = clips
+    tier = pairs[0].tier
+    return SeenPairs(
+        forward=see(forward, f"pairs-{tier}-forward"),
+        backward=see(backward, f"pairs-{tier}-backward"),
+        label=torch.tensor([labels.index(pair.label) for pair in pairs]),
+        reversed_label=torch.tensor([labels.index(pair.reversed_label) for pair in pairs]),
+    )
+
+
+def order_figures(
+    model: ActionModel, tiers: Mapping[Tier, SeenPairs], texts: Tensor
+) -> dict[str, Order]:
+    """Every variant on the pairs of every tier, by name; nothing where there are no pairs."""
+    if not tiers:
+        return {}
+    told: dict[Tier, dict[str, OrderTier]] = {
+        tier: _tier_figures(model, pairs, texts) for tier, pairs in tiers.items()
+    }
+    still = _still_differences(model, next(iter(tiers.values())).forward, texts)
+    return {
+        name: Order(
+            **{str(tier): figures[name].accuracy for tier, figures in told.items()},
+            frame_bag={tier: figures[name].frame_bag for tier, figures in told.items()},
+            tiers={tier: figures[name] for tier, figures in told.items()},
+            still_max_probability_difference=still[name],
+        )
+        for name in model.kinds
+    }
+
+
+def novel_figures(
+    tuned: Mapping[str, Answers],
+    frozen: Tensor,
+    truth: Tensor,
+    base: Mapping[str, Answers],
+    base_truth: Tensor,
+) -> tuple[ZeroShot, ...]:
+    """Base-to-novel of every variant.
+
+    `tuned` are answers to clips of novel classes by their N texts, `frozen` those of the pretrained
+    CLIP (C, N), `base` the answers to clips of trained classes by the trained classes' texts.
+    """
+    return tuple(
+        base_to_novel(
+            TextScores(told.text_logits, frozen, truth),
+            base[name].text_logits,
+            base_truth,
+            name,
+        )
+        for name, told in tuned.items()
+    )
+
+
+def frame_bag_logits(model: ActionModel, seen: Seen, texts: Tensor) -> Tensor:
+    """Scaled cosines of the mean frame with texts (N, D): a model that cannot see order, (C, N)."""
+    mean = torch.nn.functional.normalize(seen.embeds.flatten(1, 2).mean(dim=1), dim=-1)  # (C, D)
+    with torch.inference_mode():
+        return model.text_logits(mean.to(texts.device), texts).cpu()
+
+
+def _tier_figures(model: ActionModel, pairs: SeenPairs, texts: Tensor) -> dict[str, OrderTier]:
+    forward, backward = pairs.forward, pairs.backward
+    seen = (
+        forward,
+        backward,
+        forward.shuffled(SHUFFLE_SEED),
+        backward.shuffled(SHUFFLE_SEED + 1),
+    )
+    answers = [answers_of(model, one, texts) for one in seen]
+    bag = [_control(model, told, one, texts) for told, one in zip(answers, seen[:2], strict=False)]
+    return {
+        name: order_tier(
+            *(told[name].logits for told in answers),
+            *bag,
+            label=pairs.label,
+            reversed_label=pairs.reversed_label,
+        )
+        for name in model.kinds
+    }
+
+
+def _control(model: ActionModel, told: Mapping[str, Answers], seen: Seen, texts: Tensor) -> Tensor:
+    """Logits of the base variant where there is one, else of the mean frame by the texts."""
+    base = next((name for name, kind in model.kinds.items() if kind == "mean"), None)
+    return told[base].logits if base else frame_bag_logits(model, seen, texts)
+
+
+def _still_differences(model: ActionModel, seen: Seen, texts: Tensor) -> dict[str, float]:
+    """Most that a picture's probabilities change when it is repeated as a clip."""
+    standing = answers_of(model, seen.standing(), texts)
+    pictures = answers_of(model, seen.pictures(), texts)
+    return {
+        name: float((told.logits.softmax(1) - pictures[name].logits.softmax(1)).abs().max())
+        for name, told in standing.items()
+    }

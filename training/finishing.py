@@ -1,0 +1,235 @@
+"""What is made of the last stage: the weights that are kept, their figures, the checkpoints.
+
+C clips, K classes, N names.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from clip_har.checkpoint import save_checkpoint
+from clip_har.dataset import Clip, Tier
+from clip_har.ensemble import ENSEMBLE_FILE
+from clip_har.product import record_inputs, write_whole
+from clip_har.provenance import provenance
+from training.action_model import ActionModel
+from training.ensembling import fitted_ensemble
+from training.evaluation.cost import cost_of
+from training.evaluation.metrics import Held, Interpolation, Metrics, StageFigures, ZeroShot
+from training.evaluation.model_figures import (
+    SeenPairs,
+    frame_bag_logits,
+    held_figures,
+    novel_figures,
+    order_figures,
+    pairs_by_tier,
+    seen_pairs,
+)
+from training.evaluation.report import write_report
+from training.held_out import clips_of_pairs
+from training.interpolation import interpolated, swept
+from training.model_card import CARD_FILE, model_card
+from training.objective import fitted_temperature
+from training.prediction import Answers, Seen, answers_of, seen_by, top1
+from training.run import Run, Split
+from training.staging import StageResult
+
+PACKAGES = ("torch", "transformers", "accelerate", "peft", "numpy", "av", "pillow")
+BULKY = {"confusion", "per_class", "reliability", "reliability_before"}
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Clips that no stage learned from."""
+
+    val: Split
+    test: Split
+    novel_val: Split | None
+    """Of the classes that were held out; None: there are none."""
+    novel_test: Split | None
+
+
+def finish(run: Run, stages: list[StageResult], command: str, made_from: str) -> Metrics:
+    """Chooses the weights, measures them and writes checkpoints, `metrics.json` and the report."""
+    held_out = _held_out(run)
+    stage_figures = tuple(_stage_figures(run, stage, held_out) for stage in stages)
+    tuned = run.loaded(stages[-1].folder)
+    sweep = _swept(run, tuned, held_out) if run.config.alpha == "sweep" else []
+    model = interpolated(tuned, run.clip.state_dict(), _alpha(run, sweep))
+    val, test = (_answers(run, model, split) for split in (held_out.val, held_out.test))
+    temperatures = {
+        name: fitted_temperature(told.logits.clone(), held_out.val.truth)
+        for name, told in val.items()
+    }
+    ensemble, ensemble_figures = fitted_ensemble(
+        val, test, held_out.val.truth, held_out.test.truth, temperatures, run.config.main_variant
+    )
+    held = _held(run, model, test, temperatures, held_out.test)
+    metrics = Metrics(
+        name=run.out.name,
+        data=run.data_set.name,
+        source=run.data_set.source,
+        manifest_sha256=run.manifest,
+        split="test",
+        labels=run.spec.labels,
+        held_out_labels=run.config.held_out_labels,
+        frames=run.config.frames,
+        clips_per_video=1,
+        crops=1,
+        prompts=run.config.prompts,
+        variant=run.config.main_variant,
+        test=held[run.config.main_variant],
+        variants=held,
+        ensemble=ensemble_figures,
+        stages=stage_figures,
+        interpolation=tuple(sweep),
+        zero_shot=_zero_shot(run, model, test, held_out),
+        cost={name: cost_of(model, name, held_out.test.views) for name in held},
+        provenance=provenance(PACKAGES),
+    )
+    if run.main_process:
+        write_report(run.out, metrics)
+        write_whole(run.out / ENSEMBLE_FILE, ensemble.model_dump_json(indent=2) + "\n")
+        record = _record(run, stages, command, made_from, metrics)
+        _write_checkpoints(run, model, temperatures, record, metrics)
+    run.accelerator.wait_for_everyone()
+    return metrics
+
+
+def _held_out(run: Run) -> HeldOut:
+    novel = bool(run.config.held_out_labels)
+    return HeldOut(
+        val=run.split("val"),
+        test=run.split("test"),
+        novel_val=run.split("val", novel=True) if novel else None,
+        novel_test=run.split("test", novel=True) if novel else None,
+    )
+
+
+def _answers(run: Run, model: ActionModel, split: Split) -> dict[str, Answers]:
+    return answers_of(model, seen_by(model, split.views), run.texts)
+
+
+def _top1(run: Run, model: ActionModel, split: Split) -> float:
+    """Of the main variant's head."""
+    return top1(_answers(run, model, split)[run.config.main_variant].logits, split.truth)
+
+
+def _novel_top1(run: Run, model: ActionModel, split: Split) -> float:
+    """Of the main variant, by the names of the classes that were held out."""
+    told = answers_of(model, seen_by(model, split.views), run.novel_texts)
+    return top1(told[run.config.main_variant].text_logits, split.truth)
+
+
+def _stage_figures(run: Run, stage: StageResult, held_out: HeldOut) -> StageFigures:
+    model, novel = run.loaded(stage.folder), held_out.novel_test
+    held = {
+        name: held_figures(told.logits, held_out.test.truth, 1.0, run.spec.labels, None)
+        for name, told in _answers(run, model, held_out.test).items()
+    }
+    main = held[run.config.main_variant]
+    return StageFigures(
+        name=stage.name,
+        top1=main.top1,
+        mean_class_accuracy=main.mean_class_accuracy,
+        top1_interval=main.top1_interval,
+        variants={name: figures.top1 for name, figures in held.items()},
+        zero_shot=_novel_top1(run, model, novel) if novel else None,
+        trained_parameters=stage.trained_parameters,
+        steps=stage.steps,
+        seconds=stage.seconds,
+    )
+
+
+def _swept(run: Run, tuned: ActionModel, held_out: HeldOut) -> list[Interpolation]:
+    val, test = held_out.val, held_out.test
+    novel_val, novel_test = held_out.novel_val, held_out.novel_test
+    assert novel_val is not None, "TrainConfig asks for held_out_labels"
+    assert novel_test is not None, "TrainConfig asks for held_out_labels"
+    return swept(
+        tuned,
+        run.clip.state_dict(),
+        lambda model: (
+            _top1(run, model, val),
+            _novel_top1(run, model, novel_val),
+            _top1(run, model, test),
+            _novel_top1(run, model, novel_test),
+        ),
+    )
+
+
+def _alpha(run: Run, sweep: list[Interpolation]) -> float:
+    alpha = next((mix.alpha for mix in sweep if mix.shipped), run.config.alpha)
+    assert not isinstance(alpha, str)
+    return alpha
+
+
+def _held(
+    run: Run,
+    model: ActionModel,
+    test: dict[str, Answers],
+    temperatures: dict[str, float],
+    split: Split,
+) -> dict[str, Held]:
+    def see(clips: list[Clip], name: str) -> Seen:
+        return seen_by(model, run.views(clips, name, name.replace("-", " ")))
+
+    tiers: dict[Tier, SeenPairs] = {
+        tier: seen_pairs(pairs, run.spec.labels, see, clips_of_pairs(pairs, run.data))
+        for tier, pairs in pairs_by_tier(run.data_set.pairs, run.spec.labels).items()
+    }
+    orders = order_figures(model, tiers, run.texts)
+    return {
+        name: held_figures(
+            told.logits, split.truth, temperatures[name], run.spec.labels, orders.get(name)
+        )
+        for name, told in test.items()
+    }
+
+
+def _zero_shot(
+    run: Run, model: ActionModel, test: dict[str, Answers], held_out: HeldOut
+) -> tuple[ZeroShot, ...]:
+    novel = held_out.novel_test
+    if novel is None:
+        return ()
+    pretrained = run.begun().to(run.accelerator.device).eval()
+    return novel_figures(
+        answers_of(model, seen_by(model, novel.views), run.novel_texts),
+        frame_bag_logits(pretrained, seen_by(pretrained, novel.views), run.novel_texts),
+        novel.truth,
+        test,
+        held_out.test.truth,
+    )
+
+
+def _write_checkpoints(
+    run: Run, model: ActionModel, temperatures: dict[str, float], record: dict[str, Any],
+    metrics: Metrics,
+) -> None:  # fmt: skip
+    for name in run.config.variants:
+        trained = model.variant(name, temperatures[name]).cpu()
+        figures = metrics.variants[name].model_dump(exclude=BULKY)
+        told = {**record, "variant": name, "metrics": {"test": figures}}
+        card = model_card(trained.spec, told, metrics)
+        save_checkpoint(run.out / name, trained, run.tokenizer, told, {CARD_FILE: card})
+        record_inputs(run.out / name, record["made_from"])
+
+
+def _record(
+    run: Run, stages: list[StageResult], command: str, made_from: str, metrics: Metrics
+) -> dict[str, Any]:
+    """How the checkpoints came about."""
+    return {
+        "command": command,
+        "config": run.config.model_dump(),
+        "data": {
+            "name": run.data_set.name,
+            "source": run.data_set.source,
+            "manifest_sha256": run.manifest,
+        },
+        "made_from": made_from,
+        "stages": [stage.model_dump() for stage in metrics.stages],
+        "alpha": _alpha(run, list(metrics.interpolation)),
+        "skipped_clips": sorted({fault for stage in stages for fault in stage.faults}),
+        "provenance": metrics.provenance,
+    }

@@ -1,0 +1,196 @@
+"""What the stages of a run share: its data, classes, texts and held-out clips."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import CLIPModel, CLIPTokenizer
+
+from clip_har.dataset import MANIFEST_FILE, Clip, DataSet, SplitName, data_set_from_folder
+from clip_har.nn.clip import clip_from_pretrained, preprocessing_of, tokenizer_from_pretrained
+from clip_har.product import file_hash, fingerprint, tree_hash
+from clip_har.spec import ModelSpec
+from training.action_model import ActionModel
+from training.batches import Classes, Share
+from training.held_out import Views, ViewSet, views_from_clips
+from training.objective import reversal_table, text_bank
+from training.settings import TrainConfig
+
+FOLDER = Path(__file__).parent
+EDGE = ("__main__.py", "inspection.py", "pretrain.py")
+CODE = (
+    FOLDER.parent / "clip_har",
+    *sorted(path for path in FOLDER.glob("*.py") if path.name not in EDGE),
+)
+MODEL_FILE = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Held-out clips of some classes."""
+
+    clips: list[Clip]
+    views: ViewSet
+    truth: Tensor
+    """Class of each among its own labels, (C,)."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that the stages of a run share."""
+
+    config: TrainConfig
+    accelerator: Accelerator
+    data: Path
+    data_set: DataSet
+    manifest: str
+    """SHA-256 of the data set's manifest."""
+    out: Path
+    spec: ModelSpec
+    """What the variants share."""
+    clip: CLIPModel
+    """The pretrained CLIP. Not to be changed."""
+    tokenizer: CLIPTokenizer
+    texts: Tensor
+    """Texts of the trained classes, (K, D)."""
+    novel_texts: Tensor
+    """Texts of the classes that are held out, (N, D)."""
+
+    @property
+    def classes(self) -> Classes:
+        """The trained classes."""
+        table = reversal_table(self.spec.labels, self.data_set.reversals)
+        return Classes(len(self.spec.labels), table)
+
+    @property
+    def share(self) -> Share:
+        """This process's part of the work."""
+        return Share(self.accelerator.process_index, self.accelerator.num_processes)
+
+    @property
+    def main_process(self) -> bool:
+        """Whether this process is the one that writes."""
+        return self.accelerator.is_main_process
+
+    def clips(self, split: SplitName, novel: bool = False) -> list[Clip]:
+        """Clips of the trained classes, or of the novel ones; raises ValueError for none."""
+        labels = self.config.held_out_labels if novel else self.spec.labels
+        clips = [clip for clip in self.data_set.split(split) if clip.label in labels]
+        if not clips:
+            raise ValueError(
+                f"data set {self.data_set.name}: the split {split!r} has no clip of these "
+                f"classes: {', '.join(labels)}."
+            )
+        return clips
+
+    def split(self, name: SplitName, novel: bool = False) -> Split:
+        """Held-out clips of the trained classes, or of the novel ones, decoded."""
+        labels = self.config.held_out_labels if novel else self.spec.labels
+        clips = self.clips(name, novel)
+        title = f"{name} clips of held-out classes" if novel else f"{name} clips"
+        truth = torch.tensor([labels.index(clip.label) for clip in clips])
+        return Split(clips, self.views(clips, f"{name}-novel" if novel else name, title), truth)
+
+    def views(self, clips: list[Clip], folder: str, title: str) -> ViewSet:
+        """What a server would see of some clips, kept in a folder of the run."""
+        shape = Views(self.config.frames, self.spec.preprocessing.image_size)
+        with self.accelerator.main_process_first():
+            return views_from_clips(clips, self.data, shape, self.out / "views" / folder, title)
+
+    def begun(self) -> ActionModel:
+        """The model before any training; the same at every call."""
+        torch.manual_seed(self.config.seed)
+        return ActionModel(self.spec, self._own_clip(), self.config.variants, self.config.dropout)
+
+    def loaded(self, folder: Path) -> ActionModel:
+        """The model that a stage ended with."""
+        model = self.begun()
+        model.load_state_dict(load_file(folder / MODEL_FILE))
+        return model.to(self.accelerator.device).eval().requires_grad_(False)
+
+    def _own_clip(self) -> CLIPModel:
+        clip = CLIPModel(self.clip.config)
+        clip.load_state_dict(self.clip.state_dict())
+        return clip
+
+
+def save_model(folder: Path, model: ActionModel) -> None:
+    """Writes the weights of all parts, for `Run.loaded`."""
+    save_file(
+        {name: value.cpu() for name, value in model.state_dict().items()}, folder / MODEL_FILE
+    )
+
+
+def begun_run(config: TrainConfig, data: Path, out: Path, accelerator: Accelerator) -> Run:
+    """Opens the data and the backbone.
+
+    Raises ValueError for a data set or a backbone that cannot be used, or labels that do not exist.
+    """
+    data_set = data_set_from_folder(data)
+    labels = trained_labels(config, data_set)
+    clip = clip_from_pretrained(config.backbone)
+    tokenizer = tokenizer_from_pretrained(config.backbone, clip.config)
+    spec = ModelSpec(
+        backbone=config.backbone,
+        clip=clip.config.to_dict(),
+        embed_dim=clip.visual_projection.out_features,
+        frames=config.frames,
+        temporal="mean",
+        labels=labels,
+        prompts=config.prompts,
+        preprocessing=preprocessing_of(config.backbone, clip.config),
+    )
+    clip.eval()
+    novel = config.held_out_labels
+    with torch.no_grad():
+        texts = text_bank(clip, tokenizer, (*labels, *novel), config.prompts)
+    return Run(
+        config=config,
+        accelerator=accelerator,
+        data=data,
+        data_set=data_set,
+        manifest=file_hash(data / MANIFEST_FILE),
+        out=out,
+        spec=spec,
+        clip=clip,
+        tokenizer=tokenizer,
+        texts=texts[: len(labels)],
+        novel_texts=texts[len(labels) :],
+    )
+
+
+def trained_labels(config: TrainConfig, data_set: DataSet) -> tuple[str, ...]:
+    """The data set's classes but those held out; raises ValueError where these are unknown."""
+    strangers = [label for label in config.held_out_labels if label not in data_set.labels]
+    if strangers:
+        raise ValueError(
+            f"held_out_labels names {', '.join(map(repr, strangers))}, which the data set "
+            f"{data_set.name} does not have. It has: {', '.join(data_set.labels)}."
+        )
+    labels = tuple(label for label in data_set.labels if label not in config.held_out_labels)
+    if len(labels) < 2:
+        raise ValueError("held_out_labels leaves fewer than two classes to train.")
+    return labels
+
+
+def run_fingerprints(config: TrainConfig, data: Path) -> dict[str, str]:
+    """What the result of each stage is made from: the run's settings and the stages so far."""
+    shared: dict[str, object] = {
+        "config": config.model_dump(exclude={"stages", "alpha", "workers", "tracker"}),
+        "data": file_hash(data / MANIFEST_FILE),
+        "backbone": backbone_identity(config.backbone),
+        "code": [tree_hash(path) for path in CODE],
+    }
+    found: dict[str, str] = {}
+    for name, stage in config.stages.items():
+        shared[f"stage {len(found)} {name}"] = stage.model_dump()
+        found[name] = fingerprint(shared)
+    return found
+
+
+def backbone_identity(backbone: str) -> str:
+    """What tells one CLIP from another: the hash of a folder, the name of one on the Hub."""
+    return tree_hash(Path(backbone)) if Path(backbone).exists() else backbone
