@@ -140,6 +140,9 @@ def train(
     config: Annotated[Path, typer.Argument(help="Settings, e.g. configs/demo.toml.")],
     data: Annotated[Path, typer.Argument(help="Data set with a manifest.json.")],
     out: Annotated[Path, typer.Argument(help="Folder of the run: checkpoints, figures, report.")],
+    backbone: Annotated[
+        str | None, typer.Option(help="Another CLIP than the settings name: a folder or Hub name.")
+    ] = None,
 ) -> None:
     """Trains in stages; started again, it goes on where it stopped."""
     from clip_har.nn.clip import silence_loading
@@ -149,7 +152,10 @@ def train(
 
     silence_loading()
     command = shlex.join(["python", "-m", "training", *sys.argv[1:]])
-    metrics, fresh = train(TrainConfig.from_toml(config), data, out, command)
+    settings = TrainConfig.from_toml(config)
+    if backbone:
+        settings = settings.model_copy(update={"backbone": backbone})
+    metrics, fresh = train(settings, data, out, command)
     if int(os.environ.get("RANK", "0")):
         return
     if not fresh:
