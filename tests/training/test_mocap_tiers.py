@@ -29,13 +29,13 @@ def of_splits() -> list[Take]:
     return [t for one in SPLIT_RANGES.values() for t in takes(one, LABELS_OF_TIER["nuisance"])]
 
 
-def test_a_closed_loop_walks_whole_cycles_in_the_middle_of_the_picture() -> None:
+def test_a_closed_loop_walks_one_cycle_in_the_middle_of_the_picture() -> None:
     cycle = motion_from_pybullet("walk").duration
     for take in of_tier("closed_loop"):
         times = take.times(12)
         assert len(times) % 2 == 1
         assert times[0] == times[-1]
-        assert round(take.duration / cycle, 9) in {1, 2}
+        assert take.duration == cycle
         assert np.ptp(times[:-1]) == pytest.approx(take.duration * (1 - 1 / (len(times) - 1)))
         poses = take.motion.poses_at(times)
         targets, _ = framing(take, poses)
@@ -61,7 +61,6 @@ Value = Callable[[Take], float]
 OUTSIDE: dict[str, Value] = {
     "tempo": lambda take: take.tempo,
     "size": lambda take: take.size,
-    "posture": lambda take: max(map(abs, take.stiffness)),
     "shirt": lambda take: colorsys.rgb_to_hsv(*take.look.shirt)[1],
     "trousers": lambda take: colorsys.rgb_to_hsv(*take.look.trousers)[2],
     "wall": lambda take: colorsys.rgb_to_hsv(*take.look.wall)[1],
@@ -75,9 +74,17 @@ def test_the_nuisance_tier_is_outside_the_ranges_of_every_split(value: Value) ->
     assert not [one for one in map(value, of_tier("nuisance")) if min(usual) <= one <= max(usual)]
 
 
+def test_the_nuisance_tier_holds_itself_otherwise() -> None:
+    usual, others = (
+        [max(map(abs, take.stiffness)) for take in some]
+        for some in (of_splits(), of_tier("nuisance"))
+    )
+    assert np.median(others) > np.quantile(usual, 0.95)
+
+
 def test_the_nuisance_tier_has_other_textures_and_cuts_recordings_more() -> None:
     nuisance = of_tier("nuisance")
-    assert {take.look.texture for take in of_splits()} == {"blotches"}
+    assert {take.look.texture for take in of_splits()} == {"blotches", "patches"}
     assert {take.look.texture for take in nuisance} == {"stripes", "checks"}
     shares = [t.duration / t.motion.duration for t in nuisance if not t.motion.cyclic]
     assert min(shares) < 0.6

@@ -11,7 +11,7 @@ from typing import Literal
 from clip_har.dataset import SplitName, Tier
 
 Range = tuple[float, float]
-Texture = Literal["blotches", "stripes", "checks"]
+Texture = Literal["blotches", "patches", "stripes", "checks"]
 
 # The circle (of camera directions, or of hues) cut into equal sectors, dealt to the splits in turn.
 CAMERA_SECTORS: tuple[SplitName, ...] = ("train", "test", "train", "train", "val", "train") * 4
@@ -62,13 +62,24 @@ class Ranges:
     textures: tuple[Texture, ...] = ("blotches",)
     """What the wall and the floor may look like."""
     closed: bool = False
-    """True for whole cycles that end with the very picture they began with."""
+    """True for one cycle that ends with the very picture it began with. Of two, eight frames would
+    show too few of each to tell a step from its reversal."""
 
 
 PRETRAINING_RANGES = {split: Ranges(split, tempos) for split, tempos in TEMPOS.items()}
 SPLIT_RANGES = {
     **PRETRAINING_RANGES,
-    "train": replace(PRETRAINING_RANGES["train"], follow=(0.3, 1.1)),
+    "train": replace(
+        PRETRAINING_RANGES["train"],
+        follow=(0.3, 1.1),
+        palette=Palette(
+            shirt=Shades((0.42, 0.95), (0.35, 0.95)),
+            trousers=Shades((0.3, 0.9), (0.2, 0.63)),
+            wall=Shades((0.05, 0.43), (0.45, 0.95)),
+            floor=Shades((0.1, 0.48), (0.25, 0.75)),
+        ),
+        textures=("blotches", "patches"),
+    ),
 }
 TIER_RANGES: dict[Tier, Ranges] = {
     "reversal": SPLIT_RANGES["test"],
@@ -78,7 +89,7 @@ TIER_RANGES: dict[Tier, Ranges] = {
         split="test",
         tempos=((0.70, 0.78), (1.28, 1.40)),
         sizes=((0.84, 0.90), (1.10, 1.16)),
-        stoop=0.2,
+        stoop=0.15,
         trim=0.3,
         palette=Palette(
             shirt=Shades((0.05, 0.4), (0.9, 1.0)),

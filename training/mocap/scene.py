@@ -154,6 +154,12 @@ def _blotches(rng: np.random.Generator, side: int) -> np.ndarray:
     return np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC)) / 255 - 0.5
 
 
+def _patches(rng: np.random.Generator, side: int) -> np.ndarray:
+    cells = int(rng.integers(3, 10))
+    coarse = Image.fromarray((rng.random((cells, cells)) * 255).astype(np.uint8))
+    return np.asarray(coarse.resize((side, side), Image.Resampling.NEAREST)) / 255 - 0.5
+
+
 def _stripes(rng: np.random.Generator, side: int) -> np.ndarray:
     return _waves(side, rng.uniform(4, 9), rng.uniform(0, np.pi)) / 2
 
@@ -171,6 +177,7 @@ def _waves(side: int, count: float, angle: float) -> np.ndarray:
 
 TEXTURES: dict[Texture, Callable[[np.random.Generator, int], np.ndarray]] = {
     "blotches": _blotches,
+    "patches": _patches,
     "stripes": _stripes,
     "checks": _checks,
 }

@@ -67,7 +67,7 @@ class Take:
     duration: float
     """Seconds of the motion that the clip shows."""
     closed: bool
-    """True where these are whole cycles and the last frame is to be the first one again."""
+    """True where this is one cycle and the last frame is to be the first one again."""
     tempo: float
     """Above 1 the clip is played faster than it was recorded."""
     camera: Camera
@@ -145,8 +145,7 @@ def draw_look(ranges: Ranges, rng: np.random.Generator) -> Look:
 def _window(motion: Motion, ranges: Ranges, rng: np.random.Generator) -> tuple[float, float]:
     if motion.cyclic:
         start, seconds = rng.uniform(0, motion.duration), rng.uniform(*CYCLIC_SECONDS)
-        cycles = max(round(seconds / motion.duration), 1)
-        return start, cycles * motion.duration if ranges.closed else seconds
+        return start, motion.duration if ranges.closed else seconds
     cut = rng.uniform(0, ranges.trim, 2) * motion.duration
     return cut[0], motion.duration - cut.sum()
 
