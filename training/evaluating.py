@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from clip_har.checkpoint import SPEC_FILE, model_from_checkpoint, tokenizer_from_checkpoint
-from clip_har.dataset import MANIFEST_FILE, Clip, DataSet, SplitName, Tier, data_set_from_folder
+from clip_har.dataset import MANIFEST_FILE, Clip, DataSet, SplitName, data_set_from_folder
 from clip_har.nn.clip import clip_from_pretrained
 from clip_har.product import file_hash
 from clip_har.provenance import provenance
@@ -20,18 +20,16 @@ from training.action_model import ActionModel
 from training.evaluation.cost import cost_of
 from training.evaluation.metrics import Held, Metrics, Protocol, ZeroShot
 from training.evaluation.model_figures import (
-    SeenPairs,
     frame_bag_logits,
     held_figures,
     novel_figures,
     order_figures,
-    pairs_by_tier,
-    seen_pairs,
+    seen_tiers,
 )
 from training.evaluation.report import write_report
 from training.evaluation.zero_shot import TextScores, all_classes, half_class
 from training.finishing import PACKAGES
-from training.held_out import Views, clips_of_pairs, decoded_views
+from training.held_out import Views, decoded_views
 from training.objective import text_bank
 from training.prediction import Answers, Seen, answers_of, seen_in_passing
 from training.settings import Variant
@@ -97,8 +95,10 @@ def evaluate(
     views = Views(spec.frames, spec.preprocessing.image_size, clips, crops)
     material = Material(data, data_set, split, views)
     by_names = protocol in BY_NAMES or not set(spec.labels) & set(data_set.labels)
-    measured = _by_names if by_names else _by_head
-    metrics = measured(subject, material, protocol or "EP1")
+    if by_names:
+        metrics = _by_names(subject, material, protocol or "EP1")
+    else:
+        metrics = _by_head(subject, material)
     write_report(out, metrics)
     return metrics
 
@@ -125,18 +125,20 @@ def subject_from_folder(folder: Path) -> Subject:
     )
 
 
-def _by_head(subject: Subject, material: Material, protocol: Protocol) -> Metrics:
+def _by_head(subject: Subject, material: Material) -> Metrics:
     """The head's answers to the classes that it knows, names for the others."""
     model, labels = subject.model, subject.model.spec.labels
     texts = subject.texts(labels)
     known = material.clips(labels)
     truth = torch.tensor([labels.index(clip.label) for clip in known])
     answers = answers_of(model, material.seen(model, known, "known classes"), texts)
-    orders = order_figures(model, _seen_tiers(subject, material), texts)
-    held = {
-        name: held_figures(told.logits, truth, subject.temperatures[name], labels, orders.get(name))
-        for name, told in answers.items()
-    }
+    pairs = material.data_set.pairs if material.split == "test" else ()
+    tiers = seen_tiers(
+        pairs, labels, material.folder, lambda clips, name: material.seen(model, clips, name)
+    )
+    orders = order_figures(model, tiers, texts)
+    logits = {name: told.logits for name, told in answers.items()}
+    held = held_figures(logits, truth, labels, subject.temperatures, orders)
     novel = _novel(subject, material, answers, truth)
     return _metrics(subject, material, held, labels, novel)
 
@@ -153,34 +155,9 @@ def _by_names(subject: Subject, material: Material, protocol: Protocol) -> Metri
         BY_NAMES[protocol](TextScores(told.text_logits, frozen, truth), name)
         for name, told in answers.items()
     )
-    held = {
-        name: held_figures(told.text_logits, truth, 1.0, labels, None)
-        for name, told in answers.items()
-    }
+    held = held_figures({n: told.text_logits for n, told in answers.items()}, truth, labels)
     metrics = _metrics(subject, material, held, labels, zero_shot)
     return metrics.model_copy(update={"answers_by": "names"})
-
-
-def _seen_tiers(subject: Subject, material: Material) -> dict[Tier, SeenPairs]:
-    if material.split != "test":
-        return {}
-    model, labels = subject.model, subject.model.spec.labels
-    one_view = Material(
-        material.folder,
-        material.data_set,
-        material.split,
-        Views(material.views.frames, material.views.size),
-    )
-    tiers: dict[Tier, SeenPairs] = {
-        tier: seen_pairs(
-            pairs,
-            labels,
-            lambda clips, name: one_view.seen(model, clips, name.replace("-", " ")),
-            clips_of_pairs(pairs, material.folder),
-        )
-        for tier, pairs in pairs_by_tier(material.data_set.pairs, labels).items()
-    }
-    return tiers
 
 
 def _novel(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clip_har.checkpoint import save_checkpoint
-from clip_har.dataset import Clip, Tier
+from clip_har.dataset import Clip
 from clip_har.ensemble import ENSEMBLE_FILE
 from clip_har.product import record_inputs, write_whole
 from clip_har.provenance import provenance
@@ -16,16 +16,13 @@ from training.ensembling import fitted_ensemble
 from training.evaluation.cost import cost_of
 from training.evaluation.metrics import Held, Interpolation, Metrics, StageFigures, ZeroShot
 from training.evaluation.model_figures import (
-    SeenPairs,
     frame_bag_logits,
     held_figures,
     novel_figures,
     order_figures,
-    pairs_by_tier,
-    seen_pairs,
+    seen_tiers,
 )
 from training.evaluation.report import write_report
-from training.held_out import clips_of_pairs
 from training.interpolation import interpolated, swept
 from training.model_card import CARD_FILE, model_card
 from training.objective import fitted_temperature
@@ -122,10 +119,9 @@ def _novel_top1(run: Run, model: ActionModel, split: Split) -> float:
 
 def _stage_figures(run: Run, stage: StageResult, held_out: HeldOut) -> StageFigures:
     model, novel = run.loaded(stage.folder), held_out.novel_test
-    held = {
-        name: held_figures(told.logits, held_out.test.truth, 1.0, run.spec.labels, None)
-        for name, told in _answers(run, model, held_out.test).items()
-    }
+    answers = _answers(run, model, held_out.test)
+    logits = {name: told.logits for name, told in answers.items()}
+    held = held_figures(logits, held_out.test.truth, run.spec.labels)
     main = held[run.config.main_variant]
     return StageFigures(
         name=stage.name,
@@ -171,19 +167,13 @@ def _held(
     split: Split,
 ) -> dict[str, Held]:
     def see(clips: list[Clip], name: str) -> Seen:
-        return seen_by(model, run.views(clips, name, name.replace("-", " ")))
+        return seen_by(model, run.views(clips, name.replace(" ", "-"), name))
 
-    tiers: dict[Tier, SeenPairs] = {
-        tier: seen_pairs(pairs, run.spec.labels, see, clips_of_pairs(pairs, run.data))
-        for tier, pairs in pairs_by_tier(run.data_set.pairs, run.spec.labels).items()
-    }
+    labels = run.spec.labels
+    tiers = seen_tiers(run.data_set.pairs, labels, run.data, see)
     orders = order_figures(model, tiers, run.texts)
-    return {
-        name: held_figures(
-            told.logits, split.truth, temperatures[name], run.spec.labels, orders.get(name)
-        )
-        for name, told in test.items()
-    }
+    logits = {name: told.logits for name, told in test.items()}
+    return held_figures(logits, split.truth, labels, temperatures, orders)
 
 
 def _zero_shot(

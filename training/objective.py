@@ -22,7 +22,7 @@ def text_bank(
     rows = []
     for label in labels:
         tokens = tokenizer(sentences(label, prompts), padding=True, return_tensors="pt").input_ids
-        rows.append(F.normalize(encode_texts(clip, tokens).mean(dim=0), dim=-1))
+        rows.append(F.normalize(encode_texts(clip, tokens.to(clip.device)).mean(dim=0), dim=-1))
     return torch.stack(rows)
 
 

@@ -72,7 +72,7 @@ def seen_in_passing(model: ActionModel, views: Iterable[ViewSet]) -> Seen:
 @torch.inference_mode()
 def answers_of(model: ActionModel, seen: Seen, texts: Tensor) -> dict[str, Answers]:
     """The answers of every variant: class texts (N, D) -> by name."""
-    device = next(model.temporal.parameters(), texts).device
+    device = model.clip.logit_scale.device
     clips, views = seen.embeds.shape[:2]
     told: dict[str, list[Tensor]] = {}
     for start in range(0, clips, CLIPS_AT_ONCE):

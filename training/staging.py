@@ -104,7 +104,9 @@ def _course(run: Run, name: str, model: ActionModel, state: Path) -> Course:
     batches: Batches
     if settings.trains == "frozen":
         encoder = FrozenEncoder(
-            run.clip, run.spec.preprocessing, backbone_identity(config.backbone)
+            run.clip.to(run.accelerator.device),
+            run.spec.preprocessing,
+            backbone_identity(config.backbone),
         )
         with run.accelerator.main_process_first():
             features = features_from_clips(

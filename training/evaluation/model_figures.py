@@ -5,6 +5,7 @@ C clips, P pairs, D embedding, K classes, N names.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from training.evaluation.classification import classification_from_logits
 from training.evaluation.metrics import Held, Order, OrderTier, ZeroShot
 from training.evaluation.order import order_tier
 from training.evaluation.zero_shot import TextScores, base_to_novel
+from training.held_out import clips_of_pairs
 from training.prediction import Answers, Seen, answers_of
 
 SHUFFLE_SEED = 0
@@ -32,38 +34,35 @@ class SeenPairs:
     """Class of its reversal, (P,)."""
 
 
+See = Callable[[list[Clip], str], Seen]
+"""Runs the vision tower over clips, which have a name for people."""
+
+
 def held_figures(
-    logits: Tensor, truth: Tensor, temperature: float, labels: Sequence[str], order: Order | None
-) -> Held:
-    """Classification of held-out clips (C, K), and what is known of order."""
-    figures = classification_from_logits(logits, truth, temperature, labels)
-    return Held(**figures.model_dump(), order=order)
-
-
-def pairs_by_tier(pairs: Sequence[Pair], labels: Sequence[str]) -> dict[Tier, list[Pair]]:
-    """Those whose two labels the model knows, by tier."""
-    found: dict[Tier, list[Pair]] = {}
-    for pair in pairs:
-        if pair.label in labels and pair.reversed_label in labels:
-            found.setdefault(pair.tier, []).append(pair)
+    answers: Mapping[str, Tensor],
+    truth: Tensor,
+    labels: Sequence[str],
+    temperatures: Mapping[str, float] | None = None,
+    orders: Mapping[str, Order] | None = None,
+) -> dict[str, Held]:
+    """Every variant by its logits (C, K) of held-out clips, and what is known of order."""
+    found: dict[str, Held] = {}
+    for name, logits in answers.items():
+        temperature = temperatures[name] if temperatures else 1.0
+        figures = classification_from_logits(logits, truth, temperature, labels)
+        found[name] = Held(**figures.model_dump(), order=orders.get(name) if orders else None)
     return found
 
 
-def seen_pairs(
-    pairs: Sequence[Pair],
-    labels: Sequence[str],
-    see: Callable[[list[Clip], str], Seen],
-    clips: tuple[list[Clip], list[Clip]],
-) -> SeenPairs:
-    """Runs the vision tower over both files of each pair; `see` takes clips and a name for them."""
-    forward, backward = clips
-    tier = pairs[0].tier
-    return SeenPairs(
-        forward=see(forward, f"pairs-{tier}-forward"),
-        backward=see(backward, f"pairs-{tier}-backward"),
-        label=torch.tensor([labels.index(pair.label) for pair in pairs]),
-        reversed_label=torch.tensor([labels.index(pair.reversed_label) for pair in pairs]),
-    )
+def seen_tiers(
+    pairs: Sequence[Pair], labels: Sequence[str], data: Path, see: See
+) -> dict[Tier, SeenPairs]:
+    """The pairs whose two labels the model knows, by tier."""
+    tiers: dict[Tier, list[Pair]] = {}
+    for pair in pairs:
+        if pair.label in labels and pair.reversed_label in labels:
+            tiers.setdefault(pair.tier, []).append(pair)
+    return {tier: _seen_pairs(some, labels, data, see) for tier, some in tiers.items()}
 
 
 def order_figures(
@@ -114,7 +113,18 @@ def frame_bag_logits(model: ActionModel, seen: Seen, texts: Tensor) -> Tensor:
     """Scaled cosines of the mean frame with texts (N, D): a model that cannot see order, (C, N)."""
     mean = torch.nn.functional.normalize(seen.embeds.flatten(1, 2).mean(dim=1), dim=-1)  # (C, D)
     with torch.inference_mode():
-        return model.text_logits(mean.to(texts.device), texts).cpu()
+        device = model.clip.logit_scale.device
+        return model.text_logits(mean.to(device), texts.to(device)).cpu()
+
+
+def _seen_pairs(pairs: Sequence[Pair], labels: Sequence[str], data: Path, see: See) -> SeenPairs:
+    forward, backward = clips_of_pairs(pairs, data)
+    return SeenPairs(
+        forward=see(forward, f"pairs {pairs[0].tier} forward"),
+        backward=see(backward, f"pairs {pairs[0].tier} backward"),
+        label=torch.tensor([labels.index(pair.label) for pair in pairs]),
+        reversed_label=torch.tensor([labels.index(pair.reversed_label) for pair in pairs]),
+    )
 
 
 def _tier_figures(model: ActionModel, pairs: SeenPairs, texts: Tensor) -> dict[str, OrderTier]:
