@@ -1,6 +1,7 @@
 """What each kind of stage lets learn, and how fast."""
 
 import re
+import warnings
 from typing import Any, cast
 
 from torch import nn
@@ -80,7 +81,9 @@ def _with_lora(clip: CLIPModel, stage: Stage, layers: int) -> CLIPModel:
     numbers = "|".join(str(number) for number in range(layers - stage.blocks, layers))
     target = rf"vision_model\.encoder\.layers\.({numbers})\.{ATTENTION_AND_MLP}"
     config = LoraConfig(r=stage.lora_rank, lora_alpha=stage.lora_alpha, target_modules=target)
-    return cast(CLIPModel, get_peft_model(cast(Any, clip), config))
+    with warnings.catch_warnings():  # peft asks by a name that transformers has given up
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        return cast(CLIPModel, get_peft_model(cast(Any, clip), config))
 
 
 def _layers(clip: CLIPModel) -> int:
