@@ -9,7 +9,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -22,9 +22,11 @@ from clip_har.limits import Limits
 from clip_har.sampling import Timeline
 from training.augmentation import Augmentation, clip_view, flip_table
 from training.decoding import decoded_clip
-from training.features import FeatureSet
 from training.mixing import mixed
 from training.views import Schedule, View
+
+if TYPE_CHECKING:  # it loads transformers, which processes that decode can do without
+    from training.features import FeatureSet
 
 MOST_SUBSTITUTES = 10
 
@@ -109,7 +111,7 @@ class FeatureBatches:
     """Batches of cached frame embeddings."""
 
     def __init__(
-        self, features: FeatureSet, schedule: Schedule, classes: Classes, share: Share
+        self, features: "FeatureSet", schedule: Schedule, classes: Classes, share: Share
     ) -> None:
         self.features, self.schedule, self.classes, self.share = features, schedule, classes, share
 
