@@ -1,15 +1,22 @@
-"""Small real runs: rendered clips and a pretrained CLIP. A test changes neither."""
+"""Small real runs: rendered clips, a CLIP, and what training makes of both. A test changes none."""
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from clip_har.dataset import DataSet, data_set_from_folder
+from clip_har.dataset import MANIFEST_FILE, DataSet, data_set_from_folder
+from training.action_model import ActionModel
 from training.features import FeatureSet
 from training.mocap.render import MocapConfig, render_mocap
 from training.pretrain import PretrainConfig, Tower, pretrain
+from training.run import Run, begun_run
+from training.settings import TrainConfig
+from training.train import accelerator_for, train
 
 RENDERS = MocapConfig(
     seed=3,
@@ -43,6 +50,46 @@ PRETRAINING = PretrainConfig(
     weight_decay=0.05,
     save_every=3,
 )
+HELD_OUT = ("kicking", "running", "crawling")
+STAGES: dict[str, dict[str, Any]] = {
+    "frozen": {
+        "trains": "frozen",
+        "epochs": 2.5,
+        "warmup_epochs": 0.5,
+        "batch": 8,
+        "learning_rate": 0.01,
+        "noise": 0.1,
+        "ema": 0.9,
+        "patience": 3,
+        "validate_epochs": 0.5,
+        "save_steps": 1,
+    },
+    "lora": {
+        "trains": "lora",
+        "epochs": 1.5,
+        "batch": 8,
+        "accumulate": 2,
+        "learning_rate": 0.01,
+        "encoder_learning_rate": 0.01,
+        "blocks": 1,
+        "lora_rank": 2,
+        "distillation": 0.5,
+        "save_steps": 2,
+        "augmentation": {"crop_scale": [0.8, 1.0], "colour": 0.5, "mixup": 0.4},
+    },
+    "unfrozen": {
+        "trains": "unfrozen",
+        "epochs": 1.5,
+        "batch": 8,
+        "learning_rate": 0.01,
+        "encoder_learning_rate": 0.01,
+        "blocks": 1,
+        "ema": 0.9,
+        "save_steps": 2,
+    },
+}
+"""On the 16 training clips of the classes that are not held out."""
+Settings = Callable[..., TrainConfig]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -88,6 +135,67 @@ def backbone(pretraining: Path) -> Path:
     return pretraining / "clip"
 
 
+@pytest.fixture(scope="session")
+def settings_of(small_clip: Path) -> Settings:
+    """Settings of a run of all stages, with changes if wanted."""
+
+    def settings(**changes: Any) -> TrainConfig:
+        table = {
+            "seed": 1,
+            "backbone": str(small_clip),
+            "frames": 4,
+            "train_frames": [3, 5],
+            "prompts": ["a person {}", "someone {}"],
+            "held_out_labels": HELD_OUT,
+            "still_share": 0.25,
+            "crop": 0.75,
+            "reversed_share": 0.5,
+            "alpha": "sweep",
+            "workers": 1,
+            "tracker": "none",
+            "variants": {
+                "base": {"temporal": "mean", "rate": 2.0},
+                "temporal": {"temporal": "attention_motion"},
+            },
+            "stages": STAGES,
+        }
+        return TrainConfig.from_table({**table, **changes}, "tests")
+
+    return settings
+
+
+@pytest.fixture(scope="session")
+def lean(rendered: Path, data_set: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same data set with one kind of pairs, for training runs."""
+    folder = tmp_path_factory.mktemp("lean") / "mocap"
+    shutil.copytree(rendered, folder)
+    pairs = tuple(pair for pair in data_set.pairs if pair.tier == "reversal")
+    lean = data_set.model_copy(update={"pairs": pairs})
+    (folder / MANIFEST_FILE).write_text(lean.model_dump_json())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(settings_of: Settings, lean: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished, uninterrupted run of all stages."""
+    out = tmp_path_factory.mktemp("trained") / "run"
+    train(settings_of(), lean, out, "python -m training train")
+    return out
+
+
+@pytest.fixture(scope="session")
+def run(settings_of: Settings, lean: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that has not begun."""
+    config, out = settings_of(), tmp_path_factory.mktemp("begun") / "run"
+    return begun_run(config, lean, out, accelerator_for(config, out))
+
+
+@pytest.fixture
+def model(run: Run) -> ActionModel:
+    """Before any training; a test may change it."""
+    return run.begun()
+
+
 @pytest.fixture
 def by_hand() -> FeatureSet:
     """Clip 0 of 4 s: frames of 1, 1 and 2 s. Clip 1 of 1 s: 2 frames of the same length."""
@@ -96,6 +204,5 @@ def by_hand() -> FeatureSet:
         embeds=embeds,
         ends=torch.tensor([[0.25, 0.5, 1.0], [0.5, 1.0, 2.0]]),
         seconds=torch.tensor([4.0, 1.0]),
-        centres=torch.tensor([[0, 2], [0, 1]]),
         labels=torch.tensor([0, 1]),
     )
