@@ -2,8 +2,10 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -194,6 +196,19 @@ def run(settings_of: Settings, lean: Path, tmp_path_factory: pytest.TempPathFact
 def model(run: Run) -> ActionModel:
     """Before any training; a test may change it."""
     return run.begun()
+
+
+@pytest.fixture
+def in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What decodes beside this process does it here: a process takes seconds to start."""
+
+    @contextmanager
+    def pool(setup: Callable[..., object], *inputs: object) -> Generator[SimpleNamespace]:
+        setup(*inputs)
+        yield SimpleNamespace(map=lambda work, jobs, chunksize: map(work, jobs))
+
+    for module in ("features", "held_out"):
+        monkeypatch.setattr(f"training.{module}.worker_pool", pool)
 
 
 @pytest.fixture
