@@ -185,9 +185,11 @@ def small_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def checkpoints(mocap: Path, small_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training run's folder with the checkpoints `base` and `temporal`."""
-    from training.train import TrainConfig, train
+    from training.settings import TrainConfig
+    from training.train import train
 
     folder = tmp_path_factory.mktemp("run") / "run"
+    frozen = {"trains": "frozen", "epochs": 2.5, "batch": 16, "learning_rate": 0.01}
     config = TrainConfig.model_validate(
         {
             "seed": 1,
@@ -195,19 +197,12 @@ def checkpoints(mocap: Path, small_clip: Path, tmp_path_factory: pytest.TempPath
             "frames": 8,
             "train_frames": [8],
             "prompts": ["a person {}"],
-            "batch": 16,
-            "warmup": 1,
-            "weight_decay": 0.0,
-            "label_smoothing": 0.0,
-            "text_weight": 0.5,
-            "still_share": 0.1,
-            "crop": 0.75,
-            "noise": 0.1,
-            "reversed_share": 0.5,
+            "tracker": "none",
             "variants": {
-                "base": {"temporal": "mean", "steps": 3, "learning_rate": 0.01},
-                "temporal": {"temporal": "attention_motion", "steps": 3, "learning_rate": 0.01},
+                "base": {"temporal": "mean"},
+                "temporal": {"temporal": "attention_motion"},
             },
+            "stages": {"frozen": frozen},
         }
     )
     train(config, mocap, folder, "tests")
@@ -231,8 +226,8 @@ def make_decided(checkpoint: Path) -> None:
     torch.manual_seed(0)
     with torch.no_grad():
         if model.spec.temporal == "attention_motion":
-            model.temporal.fusion[-1].weight.normal_(std=0.3)
-        model.head[1].weight.normal_(std=3.0)
+            model.temporal.fusion[-1].weight.normal_(std=0.05)
+        model.head[1].weight.normal_(std=1.2)
         model.head[-1].weight.normal_()
     model.spec = model.spec.model_copy(update={"temperature": 1.5})
     save_checkpoint(checkpoint, model, tokenizer, {"command": "tests"})

@@ -17,7 +17,9 @@ from builder.checkpoints import variants_from_folder
 def run(checkpoints: Path, tmp_path: Path) -> Path:
     """A copy of the run's checkpoints that a test may change."""
     folder = tmp_path / "run"
-    shutil.copytree(checkpoints, folder, ignore=shutil.ignore_patterns("features"))
+    shutil.copytree(
+        checkpoints, folder, ignore=shutil.ignore_patterns("features", "views", "stages")
+    )
     return folder
 
 
