@@ -1,0 +1,86 @@
+"""Weights of an ensemble, fitted on validation. M members, C clips, K classes."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from clip_har.ensemble import ENSEMBLE_FILE, ensemble_from_folder
+from training.ensembling import ZERO_SHOT, best_weights, fitted_ensemble
+from training.prediction import Answers, top1
+
+TRUTH = torch.arange(60) % 3
+
+
+def partly(right: Tensor, strength: float = 4.0) -> Tensor:
+    """Logits that are for the truth where `right`, else for the class after it, (C, K)."""
+    told = torch.where(right, TRUTH, (TRUTH + 1) % 3)
+    return torch.nn.functional.one_hot(told, 3).float() * strength
+
+
+def random_answers(seed: int) -> dict[str, Answers]:
+    generator = torch.Generator().manual_seed(seed)
+
+    def noisy(strength: float) -> Tensor:
+        noise = torch.randn(60, 3, generator=generator)
+        return torch.nn.functional.one_hot(TRUTH, 3) * strength + noise
+
+    return {
+        "base": Answers(noisy(1.0), noisy(0.5)),
+        "temporal": Answers(noisy(1.5), noisy(0.7)),
+    }
+
+
+def test_a_member_that_is_always_right_gets_all_the_weight() -> None:
+    right = partly(torch.ones(60, dtype=torch.bool), 20.0).softmax(dim=1)
+    wrong = partly(torch.zeros(60, dtype=torch.bool)).softmax(dim=1)
+    assert best_weights(torch.stack([wrong, right]), TRUTH).tolist() == [0.0, 1.0]
+
+
+def test_members_that_know_different_halves_share_the_weight() -> None:
+    first = torch.arange(60) < 30
+    sure = [partly(first, 3.0), partly(~first, 3.0)]
+    flat = torch.zeros(60, 3)
+    voices = [torch.where(knows[:, None], one, flat) for knows, one in zip((first, ~first), sure,
+              strict=True)]  # fmt: skip
+    voices = [voice.softmax(dim=1) for voice in voices]
+    assert best_weights(torch.stack(voices), TRUTH).tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_ensemble_is_at_least_its_best_member_on_validation(seed: int) -> None:
+    val, test = random_answers(seed), random_answers(seed + 100)
+    temperatures = {"base": 1.0, "temporal": 1.5}
+    ensemble, figures = fitted_ensemble(val, test, TRUTH, TRUTH, temperatures, "temporal")
+    assert [member.name for member in ensemble.members] == ["base", "temporal", ZERO_SHOT]
+    assert sum(member.weight for member in ensemble.members) == pytest.approx(1.0)
+    assert figures.val_top1 >= max(member.val_top1 for member in figures.members)
+    assert figures.test_top1_interval[0] <= figures.test_top1 <= figures.test_top1_interval[1]
+    told = [val["base"].logits, val["temporal"].logits, val["temporal"].text_logits]
+    alone = [top1(logits, TRUTH) for logits in told]
+    assert [member.val_top1 for member in figures.members] == pytest.approx(alone)
+
+
+def test_a_reader_of_the_file_gets_the_same_answers(tmp_path: Path) -> None:
+    val, test = random_answers(0), random_answers(1)
+    written, figures = fitted_ensemble(
+        val, test, TRUTH, TRUTH, {"base": 1.0, "temporal": 1.5}, "temporal"
+    )
+    (tmp_path / ENSEMBLE_FILE).write_text(written.model_dump_json(indent=2))
+    ensemble = ensemble_from_folder(tmp_path)
+    assert ensemble == written
+    mixed = torch.zeros(60, 3)
+    for member in ensemble.members:
+        answers = test[member.checkpoint]
+        logits = answers.text_logits if member.reads == "text" else answers.logits
+        mixed += member.weight * (logits / member.temperature).softmax(dim=1)
+    assert [(m.checkpoint, m.reads) for m in ensemble.members] == [
+        ("base", "head"), ("temporal", "head"), ("temporal", "text")
+    ]  # fmt: skip
+    assert top1(mixed, TRUTH) == pytest.approx(figures.test_top1)
+
+
+def test_a_folder_without_an_ensemble_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"ensemble\.json: cannot be read"):
+        ensemble_from_folder(tmp_path)
