@@ -235,7 +235,10 @@ def gathered(values: Tensor) -> Tensor:
         return values
     from torch.distributed.nn.functional import all_gather
 
-    return torch.cat(all_gather(values.contiguous()))
+    whole = torch.cat(all_gather(values.contiguous()))
+    if whole.requires_grad:
+        whole.register_hook(Tensor.contiguous)  # gloo misreads a gradient that lies transposed
+    return whole
 
 
 def frozen_embeds(clip: torch.nn.Module, model: ActionModel) -> Callable[[Tensor], Tensor]:

@@ -1,8 +1,11 @@
 """A training run: stages, then what is made of their result. Data and settings to checkpoints."""
 
+from datetime import timedelta
 from pathlib import Path
 
+import torch
 from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
 
 from clip_har.ensemble import ENSEMBLE_FILE
 from clip_har.product import fingerprint, is_current, tree_hash
@@ -12,6 +15,8 @@ from training.run import begun_run, run_fingerprints
 from training.settings import TrainConfig
 from training.staging import run_stages
 
+LONGEST_WAIT = timedelta(days=7)
+"""Of processes for the first one, which encodes and decodes the data alone."""
 EVALUATION = Path(__file__).parent / "evaluation"
 
 
@@ -45,7 +50,11 @@ def accelerator_for(config: TrainConfig, out: Path) -> Accelerator:
     tracker = None if config.tracker == "none" else config.tracker
     try:
         accelerator = Accelerator(
-            mixed_precision=config.mixed_precision, log_with=tracker, project_dir=out / "logs"
+            cpu=not torch.accelerator.is_available(),  # else it would not see other processes
+            mixed_precision=config.mixed_precision,
+            log_with=tracker,
+            project_dir=out / "logs",
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=LONGEST_WAIT)],
         )
         if tracker:
             accelerator.init_trackers(out.name)
