@@ -24,7 +24,7 @@ setup: .venv/complete ## both environments: .venv (toolkit) and .triton (server)
 data: setup ## the mocap data set, in build/data/mocap
 	$(PY) -m training render-mocap configs/mocap-data.toml build/data/mocap
 
-train: data ## checkpoints from CONFIG=configs/demo.toml, in runs/
+train: data ## checkpoints, figures and a report from CONFIG=configs/demo.toml, in runs/
 	$(PY) -m training train $(CONFIG) $(DATA) runs/$(basename $(notdir $(CONFIG)))
 
 engines: setup ## a repository for PROFILE=cpu from CHECKPOINT=runs/demo, in build/PROFILE

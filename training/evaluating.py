@@ -195,7 +195,6 @@ def _metrics(
     zero_shot: tuple[ZeroShot, ...],
 ) -> Metrics:
     model, data_set, views = subject.model, material.data_set, material.views
-    sample = next(iter(decoded_views(material.clips(labels)[:8], material.folder, views, "")))
     return Metrics(
         name=subject.name,
         data=data_set.name,
@@ -212,6 +211,6 @@ def _metrics(
         test=held[subject.main],
         variants=held,
         zero_shot=zero_shot,
-        cost={name: cost_of(model, name, sample) for name in held},
+        cost={name: cost_of(model, name, views) for name in held},
         provenance=provenance(PACKAGES),
     )

@@ -80,7 +80,7 @@ def finish(run: Run, stages: list[StageResult], command: str, made_from: str) ->
         stages=stage_figures,
         interpolation=tuple(sweep),
         zero_shot=_zero_shot(run, model, test, held_out),
-        cost={name: cost_of(model, name, held_out.test.views) for name in held},
+        cost={name: cost_of(model, name, run.view) for name in held},
         provenance=provenance(PACKAGES),
     )
     if run.main_process:

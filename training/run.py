@@ -1,5 +1,6 @@
 """What the stages of a run share: its data, classes, texts and held-out clips."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +72,11 @@ class Run:
         return Share(self.accelerator.process_index, self.accelerator.num_processes)
 
     @property
+    def view(self) -> Views:
+        """How a server looks at a clip."""
+        return Views(self.config.frames, self.spec.preprocessing.image_size)
+
+    @property
     def main_process(self) -> bool:
         """Whether this process is the one that writes."""
         return self.accelerator.is_main_process
@@ -96,25 +102,20 @@ class Run:
 
     def views(self, clips: list[Clip], folder: str, title: str) -> ViewSet:
         """What a server would see of some clips, kept in a folder of the run."""
-        shape = Views(self.config.frames, self.spec.preprocessing.image_size)
         with self.accelerator.main_process_first():
-            return views_from_clips(clips, self.data, shape, self.out / "views" / folder, title)
+            return views_from_clips(clips, self.data, self.view, self.out / "views" / folder, title)
 
     def begun(self) -> ActionModel:
         """The model before any training; the same at every call."""
         torch.manual_seed(self.config.seed)
-        return ActionModel(self.spec, self._own_clip(), self.config.variants, self.config.dropout)
+        clip = deepcopy(self.clip).cpu()
+        return ActionModel(self.spec, clip, self.config.variants, self.config.dropout)
 
     def loaded(self, folder: Path) -> ActionModel:
         """The model that a stage ended with."""
         model = self.begun()
         model.load_state_dict(load_file(folder / MODEL_FILE))
         return model.to(self.accelerator.device).eval().requires_grad_(False)
-
-    def _own_clip(self) -> CLIPModel:
-        clip = CLIPModel(self.clip.config)
-        clip.load_state_dict(self.clip.state_dict())
-        return clip
 
 
 def save_model(folder: Path, model: ActionModel) -> None:

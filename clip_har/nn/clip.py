@@ -34,7 +34,11 @@ def clip_from_pretrained(source: str) -> CLIPModel:
     """
     try:
         loaded: Any = CLIPModel.from_pretrained(
-            source, output_loading_info=True, use_safetensors=True, ignore_mismatched_sizes=True
+            source,
+            dtype=torch.float32,  # whatever it was saved in
+            output_loading_info=True,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
         )
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{source}: no CLIP could be loaded from there: {error}") from error

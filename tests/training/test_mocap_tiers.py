@@ -1,6 +1,5 @@
 """What the takes of the order tests' tiers are drawn from."""
 
-import colorsys
 from collections.abc import Callable
 
 import numpy as np
@@ -53,7 +52,7 @@ def test_a_rotation_is_one_whole_turn() -> None:
 
 def test_training_cameras_follow_fully_now_and_then() -> None:
     follows = [take.camera.follow for take in takes(SPLIT_RANGES["train"], ("running",), 300)]
-    assert 0.05 < np.mean(np.array(follows) == 1.0) < 0.25
+    assert 0.3 < np.mean(np.array(follows) == 1.0) < 0.55
     assert max(follows) == 1.0
 
 
@@ -61,10 +60,6 @@ Value = Callable[[Take], float]
 OUTSIDE: dict[str, Value] = {
     "tempo": lambda take: take.tempo,
     "size": lambda take: take.size,
-    "shirt": lambda take: colorsys.rgb_to_hsv(*take.look.shirt)[1],
-    "trousers": lambda take: colorsys.rgb_to_hsv(*take.look.trousers)[2],
-    "wall": lambda take: colorsys.rgb_to_hsv(*take.look.wall)[1],
-    "floor": lambda take: colorsys.rgb_to_hsv(*take.look.floor)[1],
 }
 
 
@@ -79,13 +74,13 @@ def test_the_nuisance_tier_holds_itself_otherwise() -> None:
         [max(map(abs, take.stiffness)) for take in some]
         for some in (of_splits(), of_tier("nuisance"))
     )
-    assert np.median(others) > np.quantile(usual, 0.95)
+    assert np.median(others) > np.quantile(usual, 0.9)
 
 
 def test_the_nuisance_tier_has_other_textures_and_cuts_recordings_more() -> None:
     nuisance = of_tier("nuisance")
     assert {take.look.texture for take in of_splits()} == {"blotches", "patches"}
-    assert {take.look.texture for take in nuisance} == {"stripes", "checks"}
+    assert {take.look.texture for take in nuisance} == {"grain"}
     shares = [t.duration / t.motion.duration for t in nuisance if not t.motion.cyclic]
     assert min(shares) < 0.6
     assert len(set(shares)) == len(shares)

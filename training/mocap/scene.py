@@ -149,37 +149,29 @@ def _backdrop(take: Take, side: int) -> np.ndarray:
     return (picture.clip(0, 1) * 255).astype(np.uint8)
 
 
+def _cells(side: int, grid: np.ndarray, between: Image.Resampling) -> np.ndarray:
+    """A grid of random shades, drawn to the size of the picture."""
+    coarse = Image.fromarray((grid * 255).astype(np.uint8))
+    return np.asarray(coarse.resize((side, side), between)) / 255 - 0.5
+
+
 def _blotches(rng: np.random.Generator, side: int) -> np.ndarray:
-    coarse = Image.fromarray((rng.random((5, 5)) * 255).astype(np.uint8))
-    return np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC)) / 255 - 0.5
+    return _cells(side, rng.random((5, 5)), Image.Resampling.BICUBIC)
 
 
 def _patches(rng: np.random.Generator, side: int) -> np.ndarray:
-    cells = int(rng.integers(3, 10))
-    coarse = Image.fromarray((rng.random((cells, cells)) * 255).astype(np.uint8))
-    return np.asarray(coarse.resize((side, side), Image.Resampling.NEAREST)) / 255 - 0.5
+    count = int(rng.integers(3, 10))
+    return _cells(side, rng.random((count, count)), Image.Resampling.NEAREST)
 
 
-def _stripes(rng: np.random.Generator, side: int) -> np.ndarray:
-    return _waves(side, rng.uniform(4, 9), rng.uniform(0, np.pi)) / 2
-
-
-def _checks(rng: np.random.Generator, side: int) -> np.ndarray:
-    count, angle = rng.uniform(3, 6), rng.uniform(0, np.pi)
-    return _waves(side, count, angle) * _waves(side, count, angle + np.pi / 2) / 2
-
-
-def _waves(side: int, count: float, angle: float) -> np.ndarray:
-    """Bands of -1 and 1, `count` of each, (S, S)."""
-    y, x = np.mgrid[:side, :side] / side
-    return np.sign(np.sin(2 * np.pi * count * (x * np.cos(angle) + y * np.sin(angle))))
+def _grain(rng: np.random.Generator, side: int) -> np.ndarray:
+    return _cells(side, rng.random((16, 16)), Image.Resampling.BICUBIC)
 
 
 TEXTURES: dict[Texture, Callable[[np.random.Generator, int], np.ndarray]] = {
     "blotches": _blotches,
     "patches": _patches,
-    "stripes": _stripes,
-    "checks": _checks,
+    "grain": _grain,
 }
 """Draw a texture (S, S) in [-0.5, 0.5]."""
 
