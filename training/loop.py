@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 from accelerate import Accelerator
 from torch import Tensor
+from torch.distributed.fsdp import register_fsdp_forward_method
 
 from clip_har.nn.clip import encode_frames, pixels_from_frames
 from clip_har.progress import progress_bar
@@ -100,6 +101,7 @@ class _Fit:
         self.peaks = [float(group["lr"]) for group in groups]
         prepared: Any = accelerator.prepare(model, torch.optim.AdamW(groups))
         self.wrapped, self.optimizer = prepared
+        register_fsdp_forward_method(model, "frame_embeds")  # that validation calls
         self.average = WeightAverage(model, self.stage.ema) if self.stage.ema else None
         self.best: dict[str, Tensor] = {}
         self.progress = self._resumed()

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
+    get_optimizer_state_dict,
     get_state_dict,
     set_state_dict,
 )
@@ -25,6 +26,8 @@ from training.averaging import whole_weights
 WHOLE = StateDictOptions(
     full_state_dict=True, cpu_offload=True, ignore_frozen_params=True, strict=False
 )
+PART = StateDictOptions(ignore_frozen_params=True, strict=False)
+"""What each process holds; of the whole only the first process is told."""
 Extras = Mapping[str, Mapping[str, Tensor]]
 
 
@@ -65,13 +68,13 @@ def load_state(
     """Restores what save_state wrote; gives its record with `step`, or None if nothing was."""
     if not (folder / "state.json").exists():
         return None
-    current: Any = get_state_dict(model, optimizer, options=WHOLE)
+    current: Any = get_optimizer_state_dict(model, optimizer, options=PART)
     state: dict[str, dict[str, Tensor]] = {}
     for key, value in load_file(folder / "optimizer.safetensors").items():
         name, moment = key.rsplit("|", 1)
         state.setdefault(name, {})[moment] = value
     weights: Any = load_file(folder / "model.safetensors")
-    moments: Any = {"state": state, "param_groups": current[1]["param_groups"]}
+    moments: Any = {"state": state, "param_groups": current["param_groups"]}
     set_state_dict(
         model, optimizer, model_state_dict=weights, optim_state_dict=moments, options=WHOLE
     )

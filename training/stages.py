@@ -22,6 +22,7 @@ def begin_stage(model: ActionModel, stage: Stage) -> None:
         raise ValueError(
             f"blocks = {stage.blocks}, but the vision tower has {layers}: choose at most that."
         )
+    _reshape_scale(model.clip, (1,))  # FSDP spreads nothing that has no dimension
     model.requires_grad_(True)
     model.clip.requires_grad_(False)
     model.distiller.requires_grad_(bool(stage.distillation))
@@ -38,6 +39,7 @@ def end_stage(model: ActionModel, stage: Stage) -> None:
     if stage.trains == "lora":
         wrapped = cast(Any, model.clip)
         model.clip = wrapped.merge_and_unload()
+    _reshape_scale(model.clip, ())
     model.requires_grad_(False)
 
 
@@ -54,6 +56,10 @@ def parameter_groups(model: ActionModel, config: TrainConfig, stage: Stage) -> l
         {"params": parameters, "lr": rate, "weight_decay": decay}
         for (rate, decay), parameters in groups.items()
     ]
+
+
+def _reshape_scale(clip: CLIPModel, shape: tuple[int, ...]) -> None:
+    clip.logit_scale = nn.Parameter(clip.logit_scale.detach().view(shape))
 
 
 def _rate(name: str, config: TrainConfig, stage: Stage, layers: int) -> float:

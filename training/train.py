@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs
+from accelerate.utils import DistributedType, InitProcessGroupKwargs
 
 from clip_har.ensemble import ENSEMBLE_FILE
 from clip_har.product import fingerprint, is_current, tree_hash
@@ -46,7 +46,10 @@ def is_finished(config: TrainConfig, out: Path, made_from: str) -> bool:
 
 
 def accelerator_for(config: TrainConfig, out: Path) -> Accelerator:
-    """One process or many, as the launcher says; raises ValueError for an unknown tracker."""
+    """One process or many, as the launcher says.
+
+    Raises ValueError for an unknown tracker, and for FSDP 1.
+    """
     tracker = None if config.tracker == "none" else config.tracker
     try:
         accelerator = Accelerator(
@@ -63,6 +66,8 @@ def accelerator_for(config: TrainConfig, out: Path) -> Accelerator:
             f"tracker = {config.tracker!r} cannot be used: {error}. Install its package, or choose "
             "tensorboard, mlflow, wandb or none."
         ) from error
+    if accelerator.distributed_type == DistributedType.FSDP and not accelerator.is_fsdp2:
+        raise ValueError("FSDP 1 was asked for. Launch with --fsdp_version 2, or without FSDP.")
     return accelerator
 
 
