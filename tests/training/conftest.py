@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -94,6 +94,27 @@ STAGES: dict[str, dict[str, Any]] = {
 Settings = Callable[..., TrainConfig]
 
 
+@contextmanager
+def no_pools() -> Generator[None]:
+    """What decodes beside this process does it here: a process takes seconds to start."""
+
+    @contextmanager
+    def pool(setup: Callable[..., object], *inputs: object) -> Generator[SimpleNamespace]:
+        setup(*inputs)
+        yield SimpleNamespace(map=lambda work, jobs, chunksize: map(work, jobs))
+
+    with pytest.MonkeyPatch.context() as patched:
+        for module in ("features", "held_out"):
+            patched.setattr(f"training.{module}.worker_pool", pool)
+        yield
+
+
+@pytest.fixture(scope="session")
+def without_pools() -> Callable[[], AbstractContextManager[None]]:
+    """Gives `no_pools`, for what lives longer than a test."""
+    return no_pools
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     """Sums in the same order everywhere, in the processes started from here as well."""
@@ -181,7 +202,8 @@ def lean(rendered: Path, data_set: DataSet, tmp_path_factory: pytest.TempPathFac
 def trained(settings_of: Settings, lean: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished, uninterrupted run of all stages."""
     out = tmp_path_factory.mktemp("trained") / "run"
-    train(settings_of(), lean, out, "python -m training train")
+    with no_pools():
+        train(settings_of(), lean, out, "python -m training train")
     return out
 
 
@@ -199,16 +221,10 @@ def model(run: Run) -> ActionModel:
 
 
 @pytest.fixture
-def in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What decodes beside this process does it here: a process takes seconds to start."""
-
-    @contextmanager
-    def pool(setup: Callable[..., object], *inputs: object) -> Generator[SimpleNamespace]:
-        setup(*inputs)
-        yield SimpleNamespace(map=lambda work, jobs, chunksize: map(work, jobs))
-
-    for module in ("features", "held_out"):
-        monkeypatch.setattr(f"training.{module}.worker_pool", pool)
+def in_one_process() -> Generator[None]:
+    """Clips are decoded in this process."""
+    with no_pools():
+        yield
 
 
 @pytest.fixture

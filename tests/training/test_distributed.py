@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,15 @@ from training.staging import run_stages
 from training.train import accelerator_for
 from training.views import Schedule
 
-SCRIPT = Path(__file__).with_name("two_processes.py")
+# Processes that decode load this file too, so nothing is loaded outside of main.
+SCRIPT = """
+if __name__ == "__main__":
+    import sys
+    from two_processes import main
+
+    main(sys.argv[1])
+"""
+FOLDER = Path(__file__).parent
 TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node=2")
 ACCELERATE = ("accelerate.commands.launch", "--multi_gpu", "--num_processes=2",
               "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no",
@@ -60,12 +69,19 @@ def opened(folder: Path, config: TrainConfig) -> Run:
 
 
 @pytest.fixture(scope="module")
-def alone(config: TrainConfig, lean: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def alone(
+    config: TrainConfig,
+    lean: Path,
+    without_pools: Callable[[], AbstractContextManager[None]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
     """The stages of one process, and what it sees in the end."""
     folder = tmp_path_factory.mktemp("alone")
     (folder / "data").symlink_to(lean)
-    run = opened(folder, config)
-    results = run_stages(run, run_fingerprints(config, lean))
+    with without_pools():
+        run = opened(folder, config)
+        results = run_stages(run, run_fingerprints(config, lean))
+        run.split("val", novel=True)
     assert {one.name: one.steps for one in results} == STEPS
     return folder
 
@@ -105,9 +121,12 @@ def interrupt(
 def launch(folder: Path, config: TrainConfig, what: str, *launcher: str) -> list[dict[str, int]]:
     """Runs both processes to their end; gives the steps that each took, by stage."""
     (folder / "config.json").write_text(config.model_dump_json())
+    (folder / "launched.py").write_text(SCRIPT)
+    path = os.pathsep.join(map(str, (FOLDER.parents[1], FOLDER)))
     finished = subprocess.run(
-        [sys.executable, "-m", *launcher, str(SCRIPT), str(folder), what],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(SCRIPT.parents[2])},
+        [sys.executable, "-m", *launcher, "launched.py", what],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
         capture_output=True,
         text=True,
         timeout=TIMEOUT,  # a process that waits for another in vain

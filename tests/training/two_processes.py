@@ -1,7 +1,6 @@
-"""What each process of test_distributed.py runs: two_processes.py FOLDER replicated|sharded."""
+"""What each process of test_distributed.py runs, in the folder of a run."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +44,11 @@ class Sharding(Accelerator):
         return model, self.prepare_optimizer(descent(groups))
 
 
-def main(folder: Path, what: str) -> None:
+def main(what: str) -> None:
+    """Weights are `replicated` or `sharded`."""
     torch.set_num_threads(1)
     torch.optim.AdamW = descent
-    config, data, out = (
-        TrainConfig.from_json(folder / "config.json"),
-        folder / "data",
-        folder / "run",
-    )
+    config, data, out = TrainConfig.from_json(Path("config.json")), Path("data"), Path("run")
     accelerator = Sharding(cpu=True) if what == "sharded" else accelerator_for(config, out)
     run = begun_run(config, data, out, accelerator)
     steps = dict[str, int]()
@@ -69,9 +65,5 @@ def main(folder: Path, what: str) -> None:
     novel = run.split("val", novel=True)
     seen = seen_by(run.loaded(last.folder), novel.views)
     process = accelerator.process_index
-    save_file({"embeds": seen.embeds, "times": seen.times}, folder / f"seen-{process}.safetensors")
-    (folder / f"steps-{process}.json").write_text(json.dumps(steps))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    save_file({"embeds": seen.embeds, "times": seen.times}, f"seen-{process}.safetensors")
+    Path(f"steps-{process}.json").write_text(json.dumps(steps))
