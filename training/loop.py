@@ -6,6 +6,7 @@ B clips of this process, K classes. All processes together hold a whole batch.
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,6 @@ class _Fit:
     def __init__(self, accelerator: Accelerator, model: ActionModel, course: Course) -> None:
         self.accelerator, self.model, self.course = accelerator, model, course
         self.stage = course.settings
-        accelerator.gradient_accumulation_steps = self.stage.accumulate
         groups = parameter_groups(model, course.config, self.stage)
         self.peaks = [float(group["lr"]) for group in groups]
         prepared: Any = accelerator.prepare(model, torch.optim.AdamW(groups))
@@ -132,16 +132,16 @@ class _Fit:
             group["lr"] = peak * factor
         torch.manual_seed(self.course.schedule.step_seed(step, self.accelerator.process_index))
         total = 0.0
-        for batch in parts:
-            with self.accelerator.accumulate(self.wrapped):
-                loss = self._loss(batch)
+        for number, batch in enumerate(parts, start=1):
+            last = number == len(parts)
+            with nullcontext() if last else self.accelerator.no_sync(self.wrapped):
+                loss = self._loss(batch) / len(parts)
                 self.accelerator.backward(loss)
-                if self.accelerator.sync_gradients:
-                    trained = [p for p in self.wrapped.parameters() if p.requires_grad]
-                    self.accelerator.clip_grad_norm_(trained, self.stage.clip_gradient)
-                self.optimizer.step()
-                self.optimizer.zero_grad()
-            total += float(loss.detach()) / len(parts)
+            total += float(loss.detach())
+        trained = [p for p in self.wrapped.parameters() if p.requires_grad]
+        self.accelerator.clip_grad_norm_(trained, self.stage.clip_gradient)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
         if not math.isfinite(total):
             raise ValueError(
                 f"stage {self.course.name!r}, step {step}: the loss is {total}. Lower the "

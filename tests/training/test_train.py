@@ -1,6 +1,113 @@
-def test_it(trained):
-    import json
-    m = json.loads((trained/"metrics.json").read_text())
-    print(m["stages"]); print(m["ensemble"]); print(m["interpolation"])
-    for f in sorted(trained.rglob("*")): print(f.relative_to(trained))
-    assert 0
+"""A whole run: what it writes, when it is up to date, and what it refuses."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from clip_har.checkpoint import model_from_checkpoint, tokenizer_from_checkpoint
+from clip_har.ensemble import ensemble_from_folder
+from clip_har.nn.model import CLIPHARModel
+from training.evaluation.metrics import METRICS_FILE, REPORT_FILE, Metrics
+from training.objective import TEMPERATURE_BOUNDS, fitted_temperature, text_bank
+from training.settings import TrainConfig
+from training.train import train
+
+Settings = Callable[..., TrainConfig]
+
+
+def weights(out: Path, name: str) -> dict[str, torch.Tensor]:
+    return load_file(out / name / "model.safetensors")
+
+
+def test_every_variant_is_a_checkpoint_of_one_clip(trained: Path) -> None:
+    base, temporal = (model_from_checkpoint(trained / name) for name in ("base", "temporal"))
+    assert (base.spec.temporal, temporal.spec.temporal) == ("mean", "attention_motion")
+    ours, theirs = base.clip.state_dict(), temporal.clip.state_dict()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    assert temporal.temporal.fusion[-1].weight.abs().max() > 0  # it has learned something
+    record = json.loads((trained / "base" / "run.json").read_text())
+    assert record["command"] == "python -m training train"
+    assert record["skipped_clips"] == []
+    assert len(tokenizer_from_checkpoint(trained / "base", base)) > 0
+    assert (trained / "base" / "README.md").read_text().startswith("---")
+
+
+def test_the_figures_tell_of_stages_sweep_ensemble_and_held_out_classes(trained: Path) -> None:
+    metrics = Metrics.from_json(trained / METRICS_FILE)
+    assert [stage.name for stage in metrics.stages] == ["frozen", "lora", "unfrozen"]
+    assert sum(mix.shipped for mix in metrics.interpolation) == 1
+    assert metrics.ensemble is not None
+    members = [(member.val_top1, member.weight) for member in metrics.ensemble.members]
+    assert metrics.ensemble.val_top1 >= max(alone for alone, _ in members)
+    assert sum(weight for _, weight in members) == pytest.approx(1)
+    assert len(ensemble_from_folder(trained).members) == len(members)
+    assert {one.protocol for one in metrics.zero_shot} == {"base-to-novel"}
+    assert metrics.variants["base"].order is not None
+    assert metrics.variants["base"].order.reversal == 0.5
+    assert not set(metrics.labels) & set(metrics.held_out_labels)
+    assert "<html" in (trained / REPORT_FILE).read_text()
+
+
+def test_a_second_run_is_up_to_date_and_a_changed_one_is_not(
+    settings_of: Settings, lean: Path, trained: Path, tmp_path: Path, in_one_process: None
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(trained, out)
+    written = (out / METRICS_FILE).stat().st_mtime_ns
+    assert train(settings_of(), lean, out, "")[1] is False
+    assert (out / METRICS_FILE).stat().st_mtime_ns == written
+    (out / "temporal" / "inputs.json").unlink()  # as an interrupted run leaves it
+    assert train(settings_of(), lean, out, "")[1] is True
+    for name in ("base", "temporal"):
+        once, again = weights(trained, name), weights(out, name)
+        assert not [key for key in once if not torch.equal(once[key], again[key])]
+
+
+def test_a_backbone_that_is_not_there_is_a_user_error(
+    settings_of: Settings, lean: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="nowhere"):
+        train(settings_of(backbone=str(tmp_path / "nowhere")), lean, tmp_path / "run", "")
+
+
+def test_an_unknown_held_out_label_is_a_user_error(
+    settings_of: Settings, lean: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"flying.*does not have"):
+        train(settings_of(held_out_labels=["flying"]), lean, tmp_path / "run", "")
+
+
+def test_the_temperature_of_known_logits_is_recovered() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(20_000, 5, generator=generator) * 2
+    truth = torch.multinomial((logits / 2.5).softmax(dim=1), 1, generator=generator)[:, 0]
+    assert fitted_temperature(logits, truth) == pytest.approx(2.5, rel=0.05)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_the_temperature_stays_within_its_bounds(right: bool) -> None:
+    truth = torch.arange(6) % 3
+    logits = torch.eye(3)[truth if right else (truth + 1) % 3] * 8
+    fitted = fitted_temperature(logits, truth)
+    low, high = TEMPERATURE_BOUNDS
+    assert low <= fitted * (1 + 1e-6)
+    assert fitted <= high * (1 + 1e-6)
+    assert (fitted < 1) == right
+
+
+@torch.inference_mode()
+def test_the_text_bank_is_the_mean_over_prompts(trained: Path) -> None:
+    model = CLIPHARModel.from_pretrained(trained / "base")
+    tokenizer = tokenizer_from_checkpoint(trained / "base", model)
+
+    def bank(*prompts: str) -> torch.Tensor:
+        return text_bank(model.clip, tokenizer, ["running", "jumping"], prompts)
+
+    one, two = bank("a person {}"), bank("someone {}")
+    expected = torch.nn.functional.normalize((one + two) / 2, dim=-1)
+    torch.testing.assert_close(bank("a person {}", "someone {}"), expected, atol=1e-6, rtol=0)

@@ -165,7 +165,7 @@ def _patches(rng: np.random.Generator, side: int) -> np.ndarray:
 
 
 def _grain(rng: np.random.Generator, side: int) -> np.ndarray:
-    return _cells(side, rng.random((16, 16)), Image.Resampling.BICUBIC)
+    return _cells(side, rng.random((10, 10)), Image.Resampling.BICUBIC)
 
 
 TEXTURES: dict[Texture, Callable[[np.random.Generator, int], np.ndarray]] = {
