@@ -94,7 +94,7 @@ def evaluate(
     spec = subject.model.spec
     views = Views(spec.frames, spec.preprocessing.image_size, clips, crops)
     material = Material(data, data_set, split, views)
-    by_names = protocol in BY_NAMES or not set(spec.labels) & set(data_set.labels)
+    by_names = protocol in BY_NAMES or not material.clips(spec.labels)
     if by_names:
         metrics = _by_names(subject, material, protocol or "EP1")
     else:
