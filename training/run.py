@@ -178,7 +178,11 @@ def trained_labels(config: TrainConfig, data_set: DataSet) -> tuple[str, ...]:
 
 
 def run_fingerprints(config: TrainConfig, data: Path) -> dict[str, str]:
-    """What the result of each stage is made from: the run's settings and the stages so far."""
+    """What the result of each stage is made from: the run's settings and the stages so far.
+
+    Raises ValueError for a folder that is no data set.
+    """
+    data_set_from_folder(data)
     shared: dict[str, object] = {
         "config": config.model_dump(exclude={"stages", "alpha", "workers", "tracker"}),
         "data": file_hash(data / MANIFEST_FILE),
