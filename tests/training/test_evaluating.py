@@ -1,76 +1,175 @@
-"""Checkpoints measured on a data set, and the tables that tell of it."""
+"""Checkpoints measured on a data set, theirs or another one."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from training.evaluating import evaluate
+from clip_har.dataset import MANIFEST_FILE, Clip, DataSet
+from training.evaluating import evaluate, subject_from_folder
 from training.evaluation.metrics import METRICS_FILE, REPORT_FILE, Metrics
-from training.summary import tables
 
-HELD_OUT = 3  # classes that tests/training/conftest.py keeps out of training
+Change = Callable[..., Path]
+pytestmark = pytest.mark.usefixtures("in_one_process")
 
 
-def test_a_run_is_measured_with_all_its_variants(
-    trained: Path, lean: Path, tmp_path: Path, in_one_process: None
-) -> None:
-    metrics = evaluate(trained, lean, tmp_path)
-    told = Metrics.from_json(trained / METRICS_FILE)
+@pytest.fixture(scope="module")
+def evaluated(
+    trained: Path, rendered: Path, tmp_path_factory: pytest.TempPathFactory, without_pools
+) -> Path:
+    """The figures of a run on its own data, order tests included."""
+    out = tmp_path_factory.mktemp("evaluated") / "figures"
+    with without_pools():
+        evaluate(trained, rendered, out)
+    return out
+
+
+@pytest.fixture
+def changed(data_set: DataSet, rendered: Path, tmp_path: Path) -> Change:
+    """Makes a data set of the same files with another manifest."""
+
+    def made(keep: Callable[[Clip], bool] = lambda _: True, **changes: object) -> Path:
+        folder = tmp_path / "data"
+        folder.mkdir()
+        for path in rendered.iterdir():
+            if path.is_dir():
+                (folder / path.name).symlink_to(path)
+        clips = tuple(clip for clip in data_set.clips if keep(clip))
+        table = data_set.model_copy(update={"clips": clips, "pairs": (), "stills": (), **changes})
+        (folder / MANIFEST_FILE).write_text(table.model_dump_json())
+        return folder
+
+    return made
+
+
+def test_a_run_is_measured_as_it_was_when_it_was_trained(trained: Path, evaluated: Path) -> None:
+    metrics = Metrics.from_json(evaluated / METRICS_FILE)
+    then = Metrics.from_json(trained / METRICS_FILE)
     assert list(metrics.variants) == ["base", "temporal"]
     assert metrics.variant == "temporal"
-    assert metrics.answers_by == "head"
-    assert metrics.test.top1 == told.test.top1
-    assert metrics.test.confusion == told.test.confusion
-    assert [one.protocol for one in metrics.zero_shot] == ["base-to-novel"] * 2
-    assert {one.classes for one in metrics.zero_shot} == {HELD_OUT}
-    assert {one.accuracy for one in metrics.zero_shot} == {o.accuracy for o in told.zero_shot}
-    assert Metrics.from_json(tmp_path / METRICS_FILE) == metrics
-    assert (tmp_path / REPORT_FILE).exists()
+    assert metrics.held_out_labels == tuple(sorted(then.held_out_labels))
+    for name, held in metrics.variants.items():
+        assert held.clips == 16
+        assert held.top1 == pytest.approx(then.variants[name].top1)
+        assert held.confusion == then.variants[name].confusion
+        assert held.ece == pytest.approx(then.variants[name].ece, abs=1e-4)
+    assert metrics.cost["temporal"].parameters > metrics.cost["base"].parameters
+    report = (evaluated / REPORT_FILE).read_text()
+    assert "<html" in report
+    assert 'src="http' not in report  # it needs nothing else
 
 
-def test_one_checkpoint_has_the_mean_frame_as_its_control(
-    trained: Path, lean: Path, tmp_path: Path, in_one_process: None
+def test_classes_that_were_not_trained_are_asked_for_by_name(evaluated: Path) -> None:
+    metrics = Metrics.from_json(evaluated / METRICS_FILE)
+    assert [(one.protocol, one.variant) for one in metrics.zero_shot] == [
+        ("base-to-novel", "base"),
+        ("base-to-novel", "temporal"),
+    ]
+    for one in metrics.zero_shot:
+        assert (one.classes, one.clips, one.chance) == (3, 3, pytest.approx(1 / 3))
+        assert one.retention == pytest.approx(one.accuracy - one.frozen)
+        assert one.base is not None
+
+
+def test_order_is_measured_in_four_tiers_and_a_bag_of_frames_knows_nothing(
+    evaluated: Path,
 ) -> None:
-    metrics = evaluate(trained / "temporal", lean, tmp_path)
-    assert list(metrics.variants) == ["temporal"]
-    assert metrics.test.order is not None
-    assert metrics.test.order.frame_bag == {"reversal": 0.5}
-    assert metrics.test.order.tiers["reversal"].frame_bag_max_logit_difference < 1e-4
+    metrics = Metrics.from_json(evaluated / METRICS_FILE)
+    tiers = ("reversal", "closed_loop", "rotation", "nuisance")
+    for held in metrics.variants.values():
+        assert held.order is not None
+        assert set(held.order.tiers) == set(tiers)
+        assert held.order.frame_bag["reversal"] == pytest.approx(0.5, abs=1e-6)
+        assert held.order.still_max_probability_difference is not None
+        assert held.order.still_max_probability_difference < 1e-4
+        assert [getattr(held.order, tier) for tier in tiers] == [
+            held.order.tiers[tier].accuracy for tier in tiers
+        ]
+    base = metrics.variants["base"].order
+    assert base is not None
+    assert base.reversal == pytest.approx(0.5, abs=1e-6)
 
 
-def test_more_views_are_averaged_and_stated(
-    trained: Path, lean: Path, tmp_path: Path, in_one_process: None
+def test_one_checkpoint_is_measured_by_itself(
+    trained: Path, changed: Change, tmp_path: Path
 ) -> None:
-    metrics = evaluate(trained / "base", lean, tmp_path, clips=2, crops=3)
-    assert (metrics.clips_per_video, metrics.crops) == (2, 3)
-    assert metrics.cost["base"].views == 6
+    labels = ("jumping", "walking backwards", "walking forwards")
+    data = changed(lambda clip: clip.label in labels, labels=labels, reversals={})
+    metrics = evaluate(trained / "base", data, tmp_path / "out", split="val")
+    assert list(metrics.variants) == ["base"]
+    assert (metrics.split, metrics.test.clips, metrics.zero_shot) == ("val", 3, ())
+    assert metrics.test.order is None
+    assert Metrics.from_json(tmp_path / "out" / METRICS_FILE) == metrics
+
+
+def test_views_are_stated_and_averaged(trained: Path, changed: Change, tmp_path: Path) -> None:
+    data = changed(lambda clip: clip.label != "kicking")
+    metrics = evaluate(trained, data, tmp_path / "out", clips=2, crops=3)
+    assert (metrics.clips_per_video, metrics.crops, metrics.frames) == (2, 3, 4)
+    assert metrics.cost["temporal"].views == 6
+    assert "2 x 3" in (tmp_path / "out" / REPORT_FILE).read_text().replace("×", "x")
+    with pytest.raises(ValueError, match="crops 1 or 3"):
+        evaluate(trained, data, tmp_path / "out", crops=2)
 
 
 @pytest.mark.parametrize("protocol", ["EP1", "half-class"])
-def test_all_classes_are_recognised_by_their_names_alone(
-    trained: Path, lean: Path, tmp_path: Path, in_one_process: None, protocol: str
+def test_all_classes_can_be_asked_for_by_name(
+    trained: Path, changed: Change, tmp_path: Path, protocol: str
 ) -> None:
-    metrics = evaluate(trained / "base", lean, tmp_path, protocol=protocol)  # type: ignore[arg-type]
+    metrics = evaluate(trained, changed(), tmp_path / "out", protocol=protocol)
     assert metrics.answers_by == "names"
-    assert [one.protocol for one in metrics.zero_shot] == [protocol]
     assert len(metrics.labels) == 19
+    assert [one.protocol for one in metrics.zero_shot] == [protocol] * 2
+    classes = {"EP1": 19, "half-class": 9}[protocol]
+    assert {one.classes for one in metrics.zero_shot} == {classes}
+    assert metrics.test.clips == 19
     if protocol == "EP1":
-        assert metrics.zero_shot[0].accuracy == metrics.test.top1
+        assert metrics.zero_shot[-1].accuracy == pytest.approx(metrics.test.top1)
 
 
-def test_a_folder_without_a_checkpoint_is_a_user_error(lean: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no checkpoint there"):
-        evaluate(tmp_path, lean, tmp_path / "out")
+def test_a_data_set_of_unknown_classes_is_asked_by_name(
+    trained: Path, changed: Change, tmp_path: Path
+) -> None:
+    """Even where its manifest names classes that the head knows, but the split has none."""
+    data = changed(lambda clip: clip.label in ("kicking", "running"))
+    metrics = evaluate(trained / "temporal", data, tmp_path / "out")
+    assert metrics.answers_by == "names"
+    assert [one.protocol for one in metrics.zero_shot] == ["EP1"]
 
 
-def test_the_tables_name_variants_stages_and_protocols(trained: Path) -> None:
-    console = Console(width=120, record=True, quiet=True, file=None)
-    shown = tables(Metrics.from_json(trained / METRICS_FILE))
-    with console.capture() as captured:
-        console.quiet = False
-        for table in shown:
-            console.print(table)
-    text = captured.get()
-    for word in ("base", "temporal", "frozen", "lora", "unfrozen", "kept: alpha", "base-to-novel"):
-        assert word in text
+def test_a_split_without_clips_is_an_error_that_helps(
+    trained: Path, changed: Change, tmp_path: Path
+) -> None:
+    data = changed(lambda clip: clip.split != "val")
+    with pytest.raises(ValueError, match=r"no clip has the split 'val'"):
+        evaluate(trained, data, tmp_path / "out", split="val")
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_few_classes_to_halve_are_an_error_that_helps(
+    trained: Path, changed: Change, tmp_path: Path
+) -> None:
+    data = changed(lambda clip: clip.label in ("kicking", "running"))
+    with pytest.raises(ValueError, match=r"at least 4 classes.*Use the protocol EP1"):
+        evaluate(trained, data, tmp_path / "out", protocol="half-class")
+
+
+def test_a_folder_without_checkpoints_is_an_error_that_helps(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no checkpoint there.*python -m training train"):
+        subject_from_folder(tmp_path)
+
+
+def test_checkpoints_of_several_runs_are_not_measured_together(
+    trained: Path, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    for name in ("base", "temporal"):
+        shutil.copytree(trained / name, tmp_path / name)
+    file = tmp_path / "temporal" / "model.safetensors"
+    weights = load_file(file)
+    weights["clip.visual_projection.weight"][0, 0] += 1
+    save_file(weights, file)
+    with pytest.raises(ValueError, match=r"not of one run\. Evaluate them one at a time"):
+        subject_from_folder(tmp_path)
