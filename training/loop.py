@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -232,15 +233,20 @@ def rate_factor(step: int, schedule: Schedule, stage: Stage) -> float:
 
 
 def gathered(values: Tensor) -> Tensor:
-    """Rows of all processes, in their order; gradients flow back to each process's own."""
+    """Rows of all processes, in their order.
+
+    Gradients go to this process's own rows, times the number of processes, whose mean is taken.
+    """
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return values
-    from torch.distributed.nn.functional import all_gather
-
-    whole = torch.cat(all_gather(values.contiguous()))
-    if whole.requires_grad:
-        whole.register_hook(Tensor.contiguous)  # gloo misreads a gradient that lies transposed
-    return whole
+    count = dist.get_world_size()
+    parts = list(values.detach().new_empty(count, *values.shape))
+    dist.all_gather(parts, values.detach().contiguous())
+    own = values.view_as(values)
+    if own.requires_grad:
+        own.register_hook(partial(torch.mul, count))
+    parts[dist.get_rank()] = own
+    return torch.cat(parts)
 
 
 def frozen_embeds(clip: torch.nn.Module, model: ActionModel) -> Callable[[Tensor], Tensor]:
