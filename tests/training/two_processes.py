@@ -67,3 +67,4 @@ def main(what: str) -> None:
     process = accelerator.process_index
     save_file({"embeds": seen.embeds, "times": seen.times}, f"seen-{process}.safetensors")
     Path(f"steps-{process}.json").write_text(json.dumps(steps))
+    accelerator.end_training()  # threads that wait for others would abort the process
