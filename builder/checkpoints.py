@@ -6,7 +6,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from clip_har.checkpoint import SPEC_FILE, model_from_checkpoint, tokenizer_from_checkpoint
+from clip_har.checkpoint import (
+    checkpoint_folders,
+    model_from_checkpoint,
+    tokenizer_from_checkpoint,
+)
 from clip_har.labels import sentences
 from clip_har.nn.model import CLIPHARModel
 from clip_har.spec import ModelSpec, TemporalKind
@@ -45,15 +49,9 @@ def variants_from_folder(folder: Path) -> Variants:
     Raises ValueError where there is none, where two are of the same variant, or where they cannot
     share one encoder.
     """
-    folders = [folder] if (folder / SPEC_FILE).is_file() else _checkpoints_below(folder)
-    if not folders:
-        raise ValueError(
-            f"{folder}: no checkpoint there, nor in a folder directly below it (a checkpoint has a "
-            f"{SPEC_FILE}). Train one with: python -m training train"
-        )
     models: dict[TemporalKind, CLIPHARModel] = {}
     places: dict[TemporalKind, Path] = {}
-    for place in folders:
+    for place in checkpoint_folders(folder):
         model = model_from_checkpoint(place)
         kind = model.spec.temporal
         if kind in models:
@@ -64,10 +62,6 @@ def variants_from_folder(folder: Path) -> Variants:
         models[kind], places[kind] = model, place
     _check_shared(models, places)
     return Variants(models, places)
-
-
-def _checkpoints_below(folder: Path) -> list[Path]:
-    return sorted(path.parent for path in folder.glob(f"*/{SPEC_FILE}"))
 
 
 def _check_shared(

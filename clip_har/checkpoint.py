@@ -36,6 +36,19 @@ def save_checkpoint(
             (staging / name).write_text(text)
 
 
+def checkpoint_folders(folder: Path) -> list[Path]:
+    """A checkpoint itself, or those directly below a folder; raises ValueError for none."""
+    if (folder / SPEC_FILE).is_file():
+        return [folder]
+    folders = sorted(path.parent for path in folder.glob(f"*/{SPEC_FILE}"))
+    if not folders:
+        raise ValueError(
+            f"{folder}: no checkpoint there, nor in a folder directly below it (a checkpoint has a "
+            f"{SPEC_FILE}). Train one with: python -m training train"
+        )
+    return folders
+
+
 def spec_from_checkpoint(folder: Path) -> ModelSpec:
     """Reads what a checkpoint says of itself; raises ValueError where it is none."""
     path = folder / SPEC_FILE

@@ -10,6 +10,8 @@ from clip_har.config import Config
 
 MANIFEST_FILE = "manifest.json"
 SplitName = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+"""From the least to the most held out."""
 Tier = Literal["reversal", "closed_loop", "rotation", "nuisance"]
 """What a pair asks of a model of time, from the easiest question to the hardest."""
 

@@ -206,8 +206,9 @@ def push_to_hub(
 
 
 def _counts(data_set: "DataSet") -> str:
-    names = ("train", "val", "test")
-    counts = [f"{sum(c.split == name for c in data_set.clips)} {name}" for name in names]
+    from clip_har.dataset import SPLITS
+
+    counts = [f"{sum(c.split == name for c in data_set.clips)} {name}" for name in SPLITS]
     return f"{len(data_set.labels)} classes, {', '.join(counts)} clips"
 
 

@@ -16,6 +16,8 @@ from clip_har.preprocess import Pixels
 from clip_har.product import tree_hash
 from clip_har.sampling import Pick, Timeline
 
+DECODING_CODE = (Path(__file__), Path(__file__).parent.parent / "clip_har")
+"""What decoded frames depend on beside the media."""
 _FRAME = re.compile(r"(?P<kind>.*?)(?P<number>\d+)\.(?:jpe?g|png|webp)", re.IGNORECASE)
 _USUAL_KIND = "img_"
 """Folders of frames may hold optical flow beside these."""

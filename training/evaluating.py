@@ -11,7 +11,11 @@ import torch
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from clip_har.checkpoint import SPEC_FILE, model_from_checkpoint, tokenizer_from_checkpoint
+from clip_har.checkpoint import (
+    checkpoint_folders,
+    model_from_checkpoint,
+    tokenizer_from_checkpoint,
+)
 from clip_har.dataset import MANIFEST_FILE, Clip, DataSet, SplitName, data_set_from_folder
 from clip_har.nn.clip import clip_from_pretrained
 from clip_har.product import file_hash
@@ -105,13 +109,7 @@ def evaluate(
 
 def subject_from_folder(folder: Path) -> Subject:
     """Opens a checkpoint, or all checkpoints of a run; raises ValueError where there is none."""
-    single = (folder / SPEC_FILE).is_file()
-    places = [folder] if single else sorted(p.parent for p in folder.glob(f"*/{SPEC_FILE}"))
-    if not places:
-        raise ValueError(
-            f"{folder}: no checkpoint there, nor in a folder directly below it (a checkpoint has a "
-            f"{SPEC_FILE}). Train one with: python -m training train"
-        )
+    places = checkpoint_folders(folder)
     models = {place.name: model_from_checkpoint(place) for place in places}
     kinds = {name: Variant(temporal=model.spec.temporal) for name, model in models.items()}
     of_time = [name for name, kind in kinds.items() if kind.temporal != "mean"]
@@ -183,6 +181,7 @@ def _frozen_scores(
     spec = subject.model.spec
     clip = clip_from_pretrained(spec.backbone)
     frozen = ActionModel(spec, clip, {"frozen": Variant(temporal="mean")}, dropout=0.0).eval()
+    frozen.to(subject.model.clip.device)
     seen = material.seen(frozen, clips, "the same, pretrained CLIP")
     return frame_bag_logits(frozen, seen, texts)
 

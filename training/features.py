@@ -22,14 +22,10 @@ from clip_har.product import fingerprint, is_current, record_inputs, tree_hash
 from clip_har.progress import progress_bar
 from clip_har.sampling import Timeline, centre_frames, every_frame
 from clip_har.spec import Preprocessing
-from training.decoding import decoded_clip
+from training.decoding import DECODING_CODE, decoded_clip
 from training.workers import worker_pool
 
-CODE = (
-    Path(__file__),
-    Path(__file__).parent / "decoding.py",
-    Path(__file__).parent.parent / "clip_har",
-)
+CODE = (Path(__file__), *DECODING_CODE)
 PAST_THE_END = 2.0  # where a padded frame ends; places in a clip go from 0 to 1
 CLIPS_A_SHARD = 512
 
@@ -67,11 +63,14 @@ class FrozenEncoder:
         self.preprocessing = preprocessing
         self.identity = identity
 
-    @torch.inference_mode()
     def __call__(self, frames: np.ndarray) -> Tensor:
         """Uint8 frames (N, S, S, 3) -> unit frame embeddings (N, D), on the CPU."""
-        shown = torch.from_numpy(frames)[None].to(self.clip.device)
-        return encode_frames(self.clip, pixels_from_frames(shown, self.preprocessing))[0].cpu()
+        return self.embeds(torch.from_numpy(frames)[None].to(self.clip.device))[0].cpu()
+
+    @torch.no_grad()
+    def embeds(self, frames: Tensor) -> Tensor:
+        """Uint8 frames (B, T, S, S, 3) on the CLIP's device -> embeddings (B, T, D)."""
+        return encode_frames(self.clip, pixels_from_frames(frames, self.preprocessing))
 
 
 def features_from_clips(

@@ -19,14 +19,10 @@ from clip_har.preprocess import Pixels, pixels_from_image, rgb_from_image
 from clip_har.product import file_hash, fingerprint, is_current, record_inputs, staged, tree_hash
 from clip_har.progress import progress_bar
 from clip_har.sampling import Timeline, centre_frames
-from training.decoding import decoded_clip
+from training.decoding import DECODING_CODE, decoded_clip
 from training.workers import worker_pool
 
-CODE = (
-    Path(__file__),
-    Path(__file__).parent / "decoding.py",
-    Path(__file__).parent.parent / "clip_har",
-)
+CODE = (Path(__file__), *DECODING_CODE)
 CROPS = (1, 3)
 CLIPS_AT_ONCE = 64
 
@@ -124,10 +120,10 @@ def _write(folder: Path, clips: Sequence[Clip], data: Path, views: Views, title:
     shape = (len(clips), views.count, views.frames, views.size, views.size, 3)
     frames = np.lib.format.open_memmap(folder / "frames.npy", "w+", np.uint8, shape)
     times = np.zeros(shape[:3], np.float32)
-    with worker_pool(_Worker.begin, data, views) as pool:
-        results = pool.map(_Worker.see, clips, chunksize=2)
-        for row, seen in enumerate(progress_bar(results, f"decode {title}", len(clips))):
-            frames[row], times[row] = seen
+    row = 0
+    for some in decoded_views(clips, data, views, f"decode {title}"):
+        rows = slice(row, row := row + len(some))
+        frames[rows], times[rows] = some.frames, some.times.numpy()
     frames.flush()
     np.save(folder / "times.npy", times)
 

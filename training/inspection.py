@@ -1,22 +1,27 @@
 """What is in a data set, and what is wrong with it: every listed file is read."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Literal
 
-from clip_har.dataset import MANIFEST_FILE, Clip, DataSet, Sample, SplitName, data_set_from_folder
-from training.importers.data_set import QUARANTINE_FILE, Quarantine
+from clip_har.dataset import (
+    MANIFEST_FILE,
+    SPLITS,
+    Clip,
+    DataSet,
+    Sample,
+    SplitName,
+    data_set_from_folder,
+)
+from training.importers.data_set import QUARANTINE_FILE, Progress, Quarantine
 from training.importers.listing import Fault
 from training.importers.probe import Probe, Probed, probes
 
-SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 FEW_TRAINING_CLIPS = 5
 """Below so many training clips, a class is called thin."""
-
-Progress = Callable[[Iterable[Probe | Fault], str, int], Iterable[Probe | Fault]]
 
 
 @dataclass(frozen=True, slots=True)

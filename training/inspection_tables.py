@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from training.inspection import SPLITS, Inspection, Spread
+from clip_har.dataset import SPLITS
+from training.inspection import Inspection, Spread
 
 _ROWS = 20
 """Most rows of a list that has no natural end."""

@@ -18,7 +18,6 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.distributed.fsdp import register_fsdp_forward_method
 
-from clip_har.nn.clip import encode_frames, pixels_from_frames
 from clip_har.progress import progress_bar
 from training.action_model import ActionModel
 from training.averaging import (
@@ -247,14 +246,3 @@ def gathered(values: Tensor) -> Tensor:
         own.register_hook(partial(torch.mul, count))
     parts[dist.get_rank()] = own
     return torch.cat(parts)
-
-
-def frozen_embeds(clip: torch.nn.Module, model: ActionModel) -> Callable[[Tensor], Tensor]:
-    """The frame embeddings of a CLIP that is not trained: (B, T, S, S, 3) -> (B, T, D)."""
-
-    @torch.no_grad()
-    def embeds(frames: Tensor) -> Tensor:
-        pixels = pixels_from_frames(frames, model.spec.preprocessing)
-        return encode_frames(clip, pixels)  # pyright: ignore[reportArgumentType]
-
-    return embeds

@@ -15,7 +15,7 @@ from training.action_model import ActionModel
 from training.averaging import load_trained_weights, trained_weights
 from training.batches import Batches, ClipBatches, ClipSource, FeatureBatches
 from training.features import FrozenEncoder, features_from_clips
-from training.loop import Course, fit, frozen_embeds
+from training.loop import Course, fit
 from training.prediction import answers_of, seen_by, top1
 from training.run import Run, Split, backbone_identity, save_model
 from training.stages import begin_stage, end_stage
@@ -55,7 +55,7 @@ def _train_stage(run: Run, name: str, before: Path | None, folder: Path, made_fr
     state = run.out / "states" / f"{folder.name}-{made_from[:16]}"
     model = _model_of(run, name, before)
     count = sum(weight.numel() for weight in trained_weights(model).values())
-    course = _course(run, name, model, state)
+    course = _course(run, name, state)
     with _threads(1 if run.config.stages[name].trains == "frozen" else torch.get_num_threads()):
         progress, weights = fit(run.accelerator, model, course)
     run.accelerator.free_memory()
@@ -97,17 +97,17 @@ def _model_of(run: Run, name: str, before: Path | None) -> ActionModel:
     return model
 
 
-def _course(run: Run, name: str, model: ActionModel, state: Path) -> Course:
+def _course(run: Run, name: str, state: Path) -> Course:
     config, settings = run.config, run.config.stages[name]
     clips = run.clips("train")
     schedule = Schedule(config, name, len(clips))
     batches: Batches
+    encoder = FrozenEncoder(
+        run.clip.to(run.accelerator.device),
+        run.spec.preprocessing,
+        backbone_identity(config.backbone),
+    )
     if settings.trains == "frozen":
-        encoder = FrozenEncoder(
-            run.clip.to(run.accelerator.device),
-            run.spec.preprocessing,
-            backbone_identity(config.backbone),
-        )
         with run.accelerator.main_process_first():
             features = features_from_clips(
                 clips, run.spec.labels, run.data, encoder, config.cached_frames,
@@ -118,14 +118,13 @@ def _course(run: Run, name: str, model: ActionModel, state: Path) -> Course:
         size = run.spec.preprocessing.image_size
         source = ClipSource(run.data, clips, run.spec.labels, size, settings.augmentation)
         batches = ClipBatches(source, schedule, run.classes, run.share, config.workers)
-    teacher = run.clip.to(run.accelerator.device) if settings.distillation else None
     return Course(
         name=name,
         config=config,
         schedule=schedule,
         batches=batches,
         texts=run.texts,
-        pretrained=frozen_embeds(teacher, model) if teacher else None,
+        pretrained=encoder.embeds if settings.distillation else None,
         validate=_validation(run, run.split("val")) if settings.patience else lambda _: 0.0,
         state=state,
     )

@@ -1,13 +1,13 @@
 """A run's figures in a few tables for the terminal; the report has them all."""
 
 from collections.abc import Callable
+from typing import get_args
 
 from rich.table import Table
 
+from clip_har.dataset import Tier
 from training.evaluation.metrics import Held, Metrics, Order
 from training.evaluation.wording import interval, percent, views
-
-TIERS = ("reversal", "closed_loop", "rotation", "nuisance")
 
 
 def tables(metrics: Metrics) -> list[Table]:
@@ -31,7 +31,7 @@ def _variants(metrics: Metrics) -> Table:
     }
     for name, row in rows.items():
         table.add_row(name, *(row(held) for held in metrics.variants.values()))
-    for tier in TIERS:
+    for tier in get_args(Tier):
         told = [_tier(held, tier) for held in metrics.variants.values()]
         if any(told):
             table.add_row(f"order: {tier.replace('_', ' ')}", *told)

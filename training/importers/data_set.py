@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clip_har.config import Config
-from clip_har.dataset import MANIFEST_FILE, Clip, DataSet
+from clip_har.dataset import MANIFEST_FILE, SPLITS, Clip, DataSet
 from clip_har.product import write_whole
 from training.importers.formats import IMPORTERS
 from training.importers.journal import JOURNAL_FILE, append, key_of, read_journal
@@ -17,8 +17,6 @@ from training.importers.probe import Probe, Probed, probes
 from training.importers.splits import carved
 
 QUARANTINE_FILE = "quarantine.json"
-_HELD_OUT = ("train", "val", "test")
-"""Splits from the least to the most held out."""
 
 Progress = Callable[[Iterable[Probe | Fault], str, int], Iterable[Probe | Fault]]
 """Wraps work that is done one by one, with a title and their number, to show how far it is."""
@@ -76,7 +74,7 @@ def without_leaks(clips: Sequence[Clip]) -> tuple[list[Clip], list[Fault]]:
     held: dict[str, Clip] = {}
     for clip in clips:
         other = held.get(clip.sha256)
-        if other is None or _HELD_OUT.index(clip.split) > _HELD_OUT.index(other.split):
+        if other is None or SPLITS.index(clip.split) > SPLITS.index(other.split):
             held[clip.sha256] = clip
     kept = [clip for clip in clips if clip.split == held[clip.sha256].split]
     dropped = [

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from clip_har.dataset import SplitName
+from clip_har.dataset import SPLITS, SplitName
 from training.importers.class_names import ClassNames, class_names, class_names_from_file
 from training.importers.listing import (
     Entry,
@@ -18,7 +18,6 @@ from training.importers.listing import (
     numbered_lines,
 )
 
-_SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 _SUFFIXES = (".csv", ".txt", ".list", ".lst")
 _NO_LABEL = ("", "-1")
 
@@ -156,7 +155,7 @@ def _lists(place: Path, number: int) -> Iterator[tuple[SplitName, Path]]:
     found = [path for path in sorted(place.glob("*")) if path.suffix in _SUFFIXES]
     of_split: dict[SplitName, list[Path]] = {
         split: [path for path in found if re.search(rf"(?<![a-z]){split}", path.stem.lower())]
-        for split in _SPLITS
+        for split in SPLITS
     }
     if not of_split["train"]:
         raise ValueError(

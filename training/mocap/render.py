@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from clip_har.config import Config
-from clip_har.dataset import MANIFEST_FILE, Clip, DataSet, Pair, Sample, SplitName, Tier
+from clip_har.dataset import MANIFEST_FILE, SPLITS, Clip, DataSet, Pair, Sample, SplitName, Tier
 from clip_har.product import file_hash, fingerprint, is_current, record_inputs, staged
 from training.mocap.actions import ACTION_OF_LABEL, LABELS, REVERSAL_OF_LABEL
 from training.mocap.pairs import PairPlace, pair_places, render_pair, write_pair
@@ -22,7 +22,6 @@ from training.mocap.video import jpeg_from_picture, write_mp4
 from training.workers import worker_pool
 
 CODE = Path(__file__).parent
-SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 SOURCE = (
     "Synthetic video of real motion: motion-capture recordings of the PyPI package pybullet, "
     "rendered by its software renderer."
