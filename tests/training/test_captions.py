@@ -15,7 +15,7 @@ from training.mocap.captions import (
     truth,
 )
 from training.mocap.motion import motion_from_pybullet
-from training.mocap.ranges import PRETRAINING_RANGES
+from training.mocap.ranges import SPLIT_RANGES
 from training.mocap.take import draw_take
 
 
@@ -66,7 +66,7 @@ def test_a_reversed_action_counts_its_moments_from_the_other_end() -> None:
 @pytest.mark.parametrize("action", PRETRAINED_ACTIONS, ids=lambda action: action.label)
 def test_sentences_of_a_group_exclude_each_other_on_real_frames(action: Action) -> None:
     rng = np.random.default_rng(7)
-    take = draw_take(action, PRETRAINING_RANGES["train"], rng)
+    take = draw_take(action, SPLIT_RANGES["train"], rng)
     attributes = attributes_of(take, take.times(15))
     bank = draw_sentences(rng)
     true = truth(attributes, bank)
@@ -84,7 +84,7 @@ def test_sentences_of_a_group_exclude_each_other_on_real_frames(action: Action) 
 def test_getting_up_goes_from_the_back_to_upright_and_through_all_moments() -> None:
     action = ACTION_OF_LABEL["getting up from the back"]
     motion = motion_from_pybullet("getup_faceup")
-    take = draw_take(action, PRETRAINING_RANGES["train"], np.random.default_rng(0))
+    take = draw_take(action, SPLIT_RANGES["train"], np.random.default_rng(0))
     attributes = attributes_of(take, np.linspace(0, motion.duration, 200))
     moment, posture = attributes[:, 1], attributes[:, 3]
     assert sorted(set(moment)) == list(range(MOMENTS))

@@ -9,7 +9,7 @@ import pytest
 from clip_har.dataset import SplitName
 from training.mocap.actions import ACTIONS, PRETRAINED_ACTIONS
 from training.mocap.captions import attributes_of, draw_sentences
-from training.mocap.ranges import PRETRAINING_RANGES
+from training.mocap.ranges import SPLIT_RANGES
 from training.mocap.take import Take, draw_take
 
 # Drawn by the code that assets/mocap-clip was made with.
@@ -33,7 +33,7 @@ def test_a_seed_gives_the_takes_that_the_clip_was_pretrained_on(split: SplitName
     for number in range(4 * len(PRETRAINED_ACTIONS)):
         rng = np.random.default_rng([20261123, number])
         action = PRETRAINED_ACTIONS[number % len(PRETRAINED_ACTIONS)]
-        take = draw_take(action, PRETRAINING_RANGES[split], rng)
+        take = draw_take(action, SPLIT_RANGES[split], rng)
         picked = rng.choice(take.times(20), 8)
         assert take.look.texture == "blotches"
         digest.update((np.round(numbers(take), 6) + 0.0).tobytes())  # + 0.0: no -0.0

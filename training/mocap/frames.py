@@ -15,7 +15,7 @@ from clip_har.product import fingerprint, is_current, record_inputs, staged
 from clip_har.progress import progress_bar
 from training.mocap.actions import PRETRAINED_ACTIONS
 from training.mocap.captions import ATTRIBUTES, attributes_of
-from training.mocap.ranges import PRETRAINING_RANGES
+from training.mocap.ranges import SPLIT_RANGES
 from training.mocap.scene import scene_of_process
 from training.mocap.take import draw_take
 from training.workers import worker_pool
@@ -83,7 +83,7 @@ def _render_job(job: tuple[SplitName, int, int, int, int, int]) -> tuple[np.ndar
     for number in range(start, start + count):
         rng = np.random.default_rng([seed, number])
         action = PRETRAINED_ACTIONS[number % len(PRETRAINED_ACTIONS)]
-        take = draw_take(action, PRETRAINING_RANGES[split], rng)
+        take = draw_take(action, SPLIT_RANGES[split], rng)
         times = rng.choice(take.times(fps=20), FRAMES_A_TAKE)
         pictures = scene_of_process().pictures(take, times, rendered)
         pixels.extend(_resized(picture, side) for picture in pictures)

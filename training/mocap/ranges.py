@@ -67,11 +67,11 @@ class Ranges:
     show too few of each to tell a step from its reversal."""
 
 
-PRETRAINING_RANGES = {split: Ranges(split, tempos) for split, tempos in TEMPOS.items()}
 SPLIT_RANGES = {
-    **PRETRAINING_RANGES,
-    "train": replace(
-        PRETRAINING_RANGES["train"],
+    **{split: Ranges(split, tempos) for split, tempos in TEMPOS.items()},
+    "train": Ranges(
+        "train",
+        TEMPOS["train"],
         follow=(0.3, 1.5),
         palette=Palette(
             shirt=Shades((0.42, 0.95), (0.35, 0.95)),

@@ -156,7 +156,8 @@ def _cells(side: int, grid: np.ndarray, between: Image.Resampling) -> np.ndarray
 
 
 def _blotches(rng: np.random.Generator, side: int) -> np.ndarray:
-    return _cells(side, rng.random((5, 5)), Image.Resampling.BICUBIC)
+    count = int(rng.integers(3, 9))
+    return _cells(side, rng.random((count, count)), Image.Resampling.BICUBIC)
 
 
 def _patches(rng: np.random.Generator, side: int) -> np.ndarray:
