@@ -16,11 +16,11 @@ Tensors = Mapping[str, Array]
 """Arrays by the names of the contract."""
 
 
-class EngineMissing(RuntimeError):
+class EngineMissingError(RuntimeError):
     """This machine cannot build or run with an engine; the message says what to do about it."""
 
 
-class EngineRefused(ValueError):
+class EngineRefusedError(ValueError):
     """An engine does not take a graph, or a file is not one of its own."""
 
 
@@ -71,7 +71,7 @@ class Engine(Protocol):
         ...
 
     def build(self, graph: Path, file: Path, ranges: Mapping[str, Range]) -> None:
-        """Makes the served file of an ONNX graph; raises EngineMissing or EngineRefused."""
+        """Makes the served file of an ONNX graph; raises EngineMissingError or EngineRefusedError."""
         ...
 
     def parameters(self, threads: int) -> dict[str, str]:
@@ -79,9 +79,9 @@ class Engine(Protocol):
         ...
 
     def open(self, file: Path, threads: int) -> Session:
-        """Opens a served file on this machine; raises EngineMissing or EngineRefused."""
+        """Opens a served file on this machine; raises EngineMissingError or EngineRefusedError."""
         ...
 
     def describe(self, file: Path) -> Description:
-        """What a served file needs; raises EngineRefused where it cannot be read."""
+        """What a served file needs; raises EngineRefusedError where it cannot be read."""
         ...
