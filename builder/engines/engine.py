@@ -71,7 +71,7 @@ class Engine(Protocol):
         ...
 
     def build(self, graph: Path, file: Path, ranges: Mapping[str, Range]) -> None:
-        """Makes the served file of an ONNX graph; raises EngineMissingError or EngineRefusedError."""
+        """Makes the served file of a graph; raises EngineMissingError or EngineRefusedError."""
         ...
 
     def parameters(self, threads: int) -> dict[str, str]:
