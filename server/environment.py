@@ -18,7 +18,7 @@ import json, platform
 from importlib import metadata
 found = {d.metadata["Name"]: d.version for d in metadata.distributions()}
 print(json.dumps({"python": platform.python_version(), **{
-    name: found.get(name, "") for name in ("numpy", "onnxruntime")}}))
+    name: found.get(name, "") for name in ("numpy", "onnxruntime", "openvino")}}))
 """
 
 
@@ -32,6 +32,8 @@ class ServingEnvironment:
     """Version of numpy, empty where it is missing."""
     onnxruntime: str
     """Version of ONNX Runtime, empty where it is missing."""
+    openvino: str = ""
+    """Version of OpenVINO, empty where it is missing."""
 
 
 def read_environment(venv: Path) -> ServingEnvironment:

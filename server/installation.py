@@ -90,7 +90,7 @@ def _install_venv(announce: Callable[[str], None]) -> None:
     """In place, since a venv cannot be renamed; `record_inputs` marks it complete."""
     announce("making the serving environment")
     _call([sys.executable, "-m", "venv", "--clear", str(VENV)])
-    announce("installing numpy 1.26, ONNX Runtime and PyAV into it")
+    announce("installing numpy 1.26, ONNX Runtime, OpenVINO and PyAV into it")
     _pip("--constraint", str(CONSTRAINTS), "--editable", f"{PROJECT}[server]")
     record_inputs(VENV, _venv_inputs())
 

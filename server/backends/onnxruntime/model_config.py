@@ -6,6 +6,8 @@ from typing import Any
 
 from onnx_header import read_header
 
+from server.backends.model_settings import Table, dims_of
+
 MAX_IR_VERSION, MAX_OPSET = 10, 21
 """The newest files that Triton 2.51 (24.10) reads, whose backend holds ONNX Runtime 1.19."""
 
@@ -26,33 +28,11 @@ ONNX_TYPES = {
 }
 """ONNX Runtime's name of each of Triton's element types."""
 
-Table = dict[str, Any]
-"""A message of config.pbtxt, as the JSON that Triton hands to a Python backend."""
-
-
-def check_features(config: Table) -> None:
-    """Raises ValueError where the config asks for what only the C++ backend can do."""
-    accelerators = config.get("optimization", {}).get("execution_accelerators", {})
-    ragged = [tensor for tensor in config["input"] if tensor.get("allow_ragged_batch")]
-    asked = {
-        "sequence_batching": config.get("sequence_batching"),
-        "batch_input": config.get("batch_input"),
-        "batch_output": config.get("batch_output"),
-        "allow_ragged_batch": ragged,
-        "execution_accelerators": any(accelerators.values()),
-    }
-    for feature, present in asked.items():
-        if present:
-            raise ValueError(
-                f"{feature} needs Triton's own ONNX Runtime backend; "
-                "this drop-in serves plain batched graphs on the CPU."
-            )
-
 
 def check_file(path: Path) -> None:
     """Raises ValueError where the graph file is missing, broken or newer than Triton reads."""
     if not path.is_file():
-        raise ValueError(f"no graph file {path.name} in version folder {path.parent.name}.")
+        raise ValueError(f"no graph file {path.name} in folder {path.parent.name}.")
     header = read_header(path)
     if header.ir_version > MAX_IR_VERSION:
         raise ValueError(
@@ -85,12 +65,6 @@ def check_tensors(config: Table, session: Any) -> None:
         _check_tensor("input", tensor, nodes, max_batch)
     for tensor in config["output"]:
         _check_tensor("output", tensor, session.get_outputs(), max_batch)
-
-
-def dims_of(tensor: Table) -> list[int]:
-    """The dims that the graph sees: those of `reshape` where there is one."""
-    dims = tensor["reshape"].get("shape", []) if "reshape" in tensor else tensor["dims"]
-    return [int(dim) for dim in dims]
 
 
 def _check_tensor(kind: str, tensor: Table, nodes: Sequence[Any], max_batch: int) -> None:
