@@ -1,0 +1,286 @@
+"""Plans that TensorRT for RTX really builds, without a GPU, by the code that TensorRT takes too."""
+
+import json
+import logging
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from builder.engines.engine import EngineMissingError, EngineRefusedError, Range
+from builder.engines.gpu import gpus
+from builder.engines.plan import PlanOptions, plan_from_onnx
+from builder.engines.plan_file import NOTE_FILE, Machine, misfit, note_of_plan
+from builder.engines.tensorrt import TensorRT, TensorRTForRTX
+from builder.precision import half_from_graph
+from clip_har.contract import (
+    CLASSIFIER_BASE,
+    MEAN_POOL,
+    TEMPORAL,
+    TEXT_ENCODER,
+    VISION_ENCODER,
+    ServedModel,
+)
+
+RTX = TensorRTForRTX()
+pytestmark = pytest.mark.skipif(bool(RTX.unbuildable()), reason=RTX.unbuildable())
+LIBRARY = "tensorrt_rtx_bindings"
+SIZES = {"S": 32, "D": 16, "K": 3}
+MOST = {"T": (1, 4, 8), "L": (2, 8, 77)}
+MODELS = (VISION_ENCODER, TEXT_ENCODER, MEAN_POOL, TEMPORAL, CLASSIFIER_BASE)
+RANGE = {"x": Range((1, 16), (4, 16), (8, 16))}
+
+
+def ranges_of(model: ServedModel) -> dict[str, Range]:
+    """Batches of 1 to 8."""
+    sizes = {**{axis: (size,) * 3 for axis, size in SIZES.items()}, **MOST}
+    ranges = {}
+    for tensor in model.inputs:
+        axes = [sizes.get(axis) or (int(axis),) * 3 for axis in tensor.axes]
+        ranges[tensor.name] = Range(*zip((1, 4, 8), *axes, strict=True))
+    return ranges
+
+
+def write_graph(path: Path, nodes: Sequence[onnx.NodeProto], weights=(), dtype=TensorProto.FLOAT):
+    """A graph from x (B, 16) to y."""
+    x = helper.make_tensor_value_info("x", dtype, ["batch", 16])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    graph = helper.make_graph(nodes, "small", [x], [y], weights)
+    opset = [helper.make_opsetid("", 20), helper.make_opsetid("home.made", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), path)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """y = x W."""
+    path = tmp_path / "small.onnx"
+    weight = numpy_helper.from_array(np.eye(16, dtype=np.float32), "w")
+    write_graph(path, [helper.make_node("MatMul", ["x", "w"], ["y"])], [weight])
+    return path
+
+
+@pytest.fixture(scope="module")
+def exported(small_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Every kind of graph, exported from small models of random weights."""
+    from transformers import CLIPModel
+
+    from builder.graphs import SHARED_GRAPHS, VARIANT_GRAPHS
+    from builder.onnx_export import onnx_from_graph
+    from clip_har.nn.clip import OPENAI_MEAN, OPENAI_STD
+    from clip_har.nn.model import CLIPHARModel
+    from clip_har.spec import ModelSpec, Preprocessing
+
+    folder = tmp_path_factory.mktemp("graphs")
+    clip = CLIPModel.from_pretrained(small_clip)
+    pixels = Preprocessing(image_size=SIZES["S"], mean=OPENAI_MEAN, std=OPENAI_STD)
+    paths: dict[str, Path] = {}
+    for kind, graphs in VARIANT_GRAPHS.items():
+        spec = ModelSpec(
+            backbone="small",
+            clip=clip.config.to_dict(),
+            embed_dim=SIZES["D"],
+            frames=4,
+            temporal=kind,
+            labels=("a", "b", "c"),
+            prompts=("{}",),
+            preprocessing=pixels,
+        )
+        trained = CLIPHARModel(spec, clip)
+        for model, graph in {**SHARED_GRAPHS, **graphs}.items():
+            if model in MODELS and model.name not in paths:
+                paths[model.name] = folder / f"{model.name}.onnx"
+                onnx_from_graph(graph(trained), model, SIZES, paths[model.name], 20)
+    return paths
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_every_graph_is_built_for_three_architectures_without_a_gpu(
+    model: ServedModel, precision: str, exported: dict[str, Path], tmp_path: Path
+) -> None:
+    graph, file = exported[model.name], tmp_path / "1" / RTX.file
+    if precision == "fp16":
+        onnx.save(half_from_graph(onnx.load(graph), "fp16"), tmp_path / "half.onnx")
+        graph = tmp_path / "half.onnx"
+    RTX.build(graph, file, ranges_of(model))
+    assert {path.name for path in file.parent.iterdir()} == {RTX.file, NOTE_FILE}
+    assert RTX.describe(file).architecture == "8.6, 8.9, 12.0"
+    ranges = note_of_plan(file, "tensorrt_rtx").ranges
+    assert ranges == ranges_of(model)
+    assert {wanted.most[0] for wanted in ranges.values()} == {8}
+
+
+def test_fp16_plans_are_smaller(exported: dict[str, Path], tmp_path: Path) -> None:
+    graph, ranges = exported["vision_encoder"], ranges_of(VISION_ENCODER)
+    half = tmp_path / "half.onnx"
+    onnx.save(half_from_graph(onnx.load(graph), "fp16"), half)
+    options = PlanOptions(capabilities=("8.9",))
+    full = len(plan_from_onnx(LIBRARY, graph, ranges, options))
+    assert len(plan_from_onnx(LIBRARY, half, ranges, options)) < 0.9 * full
+
+
+def test_a_plan_for_other_architectures_does_not_fit(small: Path, tmp_path: Path) -> None:
+    file = tmp_path / "1" / RTX.file
+    ada = TensorRTForRTX(("8.9",))
+    ada.build(small, file, RANGE)
+    description = ada.describe(file)
+    assert ada.version() == f"tensorrt_rtx {description.version}"
+    assert misfit(description, Machine(("8.9",), description.version)) == ""
+    assert "this machine has 8.6" in misfit(description, Machine(("8.6",), description.version))
+    file.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(EngineRefusedError, match="truncated"):
+        ada.describe(file)
+
+
+@pytest.mark.parametrize("name", ["9.0", "ada"])
+def test_an_unknown_capability_is_refused_with_those_on_offer(
+    name: str, small: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(EngineRefusedError, match=f"capability {name}: .* 8.6, 8.9, 12.0") as error:
+        TensorRTForRTX(("8.9", name)).build(small, tmp_path / "1" / RTX.file, RANGE)
+    assert "profile's capabilities" in str(error.value)
+    assert not (tmp_path / "1").exists()
+
+
+def test_no_capability_at_all_is_refused() -> None:
+    with pytest.raises(ValueError, match="capabilities is empty"):
+        TensorRTForRTX(())
+
+
+def test_what_the_parser_does_not_take_is_told_whole(tmp_path: Path) -> None:
+    graph, file = tmp_path / "strange.onnx", tmp_path / "1" / RTX.file
+    nodes = [
+        helper.make_node("Twirl", ["x"], ["a"], "first_twirl", domain="home.made"),
+        helper.make_node("Swirl", ["a"], ["y"], "second_swirl", domain="home.made"),
+    ]
+    write_graph(graph, nodes)
+    with pytest.raises(EngineRefusedError) as refused:
+        RTX.build(graph, file, RANGE)
+    told = str(refused.value)
+    assert told.startswith(f"{graph}: the parser of {LIBRARY}")
+    assert "node first_twirl (Twirl): " in told
+    assert "node second_swirl (Swirl): " in told
+    assert not file.parent.exists()
+
+
+def test_a_reshape_of_bytes_is_refused_with_the_parsers_reason(tmp_path: Path) -> None:
+    graph = tmp_path / "bytes.onnx"
+    shape = numpy_helper.from_array(np.array([-1, 4, 4], np.int64), "shape")
+    nodes = [
+        helper.make_node("Reshape", ["x", "shape"], ["r"], "reshaped"),
+        helper.make_node("Cast", ["r"], ["y"], to=TensorProto.FLOAT),
+    ]
+    write_graph(graph, nodes, [shape], TensorProto.UINT8)
+    with pytest.raises(EngineRefusedError, match="must have type Float, Half"):
+        RTX.build(graph, tmp_path / RTX.file, RANGE)
+
+
+@pytest.mark.parametrize("content", [b"no graph", None], ids=["junk", "missing"])
+def test_a_file_that_is_no_graph_is_refused(content: bytes | None, tmp_path: Path) -> None:
+    graph = tmp_path / "graph.onnx"
+    if content:
+        graph.write_bytes(content)
+    with pytest.raises(EngineRefusedError, match=r"graph\.onnx: the parser of .* does not take it"):
+        RTX.build(graph, tmp_path / RTX.file, RANGE)
+
+
+def test_a_build_that_fails_says_why_and_leaves_the_older_plan(small: Path, tmp_path: Path) -> None:
+    file = tmp_path / "1" / RTX.file
+    RTX.build(small, file, RANGE)
+    before = file.read_bytes()
+    with pytest.raises(EngineRefusedError, match=r"small\.onnx: x: axis 1 is 16 in the graph"):
+        RTX.build(small, file, {"x": Range((1, 15), (4, 15), (8, 15))})
+    assert file.read_bytes() == before
+    assert RTX.describe(file).engine == "tensorrt_rtx"
+
+
+def test_what_the_library_logs_is_a_part_of_the_error(small: Path) -> None:
+    # The package for RTX lacks the runtime that a version compatible plan brings along.
+    options = PlanOptions(capabilities=("8.9",), version_compatible=True)
+    with pytest.raises(EngineRefusedError, match=r"could not build a plan.\n.*libnvinfer_lean"):
+        plan_from_onnx(LIBRARY, small, RANGE, options)
+
+
+def test_the_library_logs_to_pythons_logging(small: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    options = PlanOptions(capabilities=("8.9",), workspace_mib=64, hardware="ampere_plus")
+    plan_from_onnx(LIBRARY, small, RANGE, options)
+    told = {record.levelname for record in caplog.records if record.name == "builder.engines.plan"}
+    assert {"INFO", "WARNING"} <= told
+    assert "setHardwareCompatibilityLevel() is unsupported" in caplog.text
+
+
+def test_a_timing_cache_is_read_and_written_whole(small: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache" / "timing"
+    options = PlanOptions(capabilities=("8.9",), timing_cache=cache)
+    for content in (None, b"", b"of something else"):
+        if content is not None:
+            cache.write_bytes(content)
+        with pytest.warns(DeprecationWarning, match="Timing cache"):  # on RTX it has no entries
+            plan_from_onnx(LIBRARY, small, RANGE, options)
+        assert cache.read_bytes().startswith(b"ptrtd")
+        assert [path.name for path in cache.parent.iterdir()] == ["timing"]
+
+
+BUILD = """
+import logging, sys
+from pathlib import Path
+from builder.engines.engine import Range
+from builder.engines.tensorrt import TensorRTForRTX
+logging.basicConfig(level=logging.DEBUG, stream=sys.stdout, format="%(message)s")
+ranges = {"x": Range((1, 16), (4, 16), (8, 16))}
+TensorRTForRTX().build(Path(sys.argv[1]), Path(sys.argv[2]), ranges)
+"""
+
+
+def test_ctrl_c_stops_a_build_and_leaves_nothing(tmp_path: Path) -> None:
+    graph, file = tmp_path / "deep.onnx", tmp_path / "1" / RTX.file
+    weight = numpy_helper.from_array(np.eye(16, dtype=np.float32), "w")
+    nodes, last = [], "x"
+    for index in range(200):
+        nodes += [
+            helper.make_node("MatMul", [last, "w"], [f"m{index}"]),
+            helper.make_node("Softmax", [f"m{index}"], [f"s{index}"]),
+        ]
+        last = f"s{index}"
+    write_graph(graph, [*nodes, helper.make_node("Identity", [last], ["y"])], [weight])
+    command = [sys.executable, "-c", BUILD, str(graph), str(file)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if line.startswith("Building engine: "):
+                child.send_signal(signal.SIGINT)
+                break
+        told, error = child.communicate()
+    assert "KeyboardInterrupt" in error
+    assert "Build canceled" in told
+    assert not file.parent.exists()
+
+
+@pytest.mark.skipif(bool(gpus()), reason="there is a GPU")
+def test_what_is_built_here_does_not_run_here(small: Path, tmp_path: Path) -> None:
+    file = tmp_path / RTX.file
+    RTX.build(small, file, RANGE)
+    with pytest.raises(EngineMissingError, match="tensorrt_rtx runs plans only where"):
+        RTX.open(file, 1)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("engine", [TensorRT(), RTX], ids=lambda engine: engine.name)
+def test_a_plan_runs_like_its_graph(engine, small: Path, tmp_path: Path) -> None:
+    if reason := engine.missing():
+        pytest.skip(reason)
+    file = tmp_path / "1" / engine.file
+    if engine.name == "tensorrt_rtx":
+        engine = TensorRTForRTX((gpus()[0].architecture,))
+    engine.build(small, file, RANGE)
+    x = np.random.default_rng(0).normal(size=(3, 16)).astype(np.float32)
+    assert json.loads((file.parent / NOTE_FILE).read_text())["engine"] == engine.name
+    np.testing.assert_allclose(engine.open(file, 1).run({"x": x})["y"], x, atol=1e-2)
