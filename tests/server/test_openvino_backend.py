@@ -2,6 +2,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -139,6 +140,7 @@ def repository(tmp_path_factory, write, graph, openvino) -> Path:
     padded_projection = PROJECTION_IO + PADDED
     write(folder, "float", padded_projection, projection(graph))
     write(folder, "int8", padded_projection, projection(graph, quantized=True))
+    write(folder, "single", PROJECTION_IO.replace("size: 8", "size: 1"), projection(graph, True))
     bf16 = 'parameters { key: "HINT_BF16" value: { string_value: "yes" } }\n'
     write(folder, "bf16", padded_projection + bf16, projection(graph))
     write(folder, "batched", IO + PADDED + DELAYED)
@@ -219,8 +221,10 @@ def together(calls: list[Callable[[], object]]) -> list[object]:
     return results
 
 
-@pytest.mark.parametrize(("rows", "frames"), [(1, 1), (3, 5), (8, 2)])
-@pytest.mark.parametrize("model", ["float", "int8"])
+@pytest.mark.parametrize(
+    ("model", "rows", "frames"),
+    [*product(["float", "int8"], [1, 3, 8], [1, 5]), ("single", 1, 1), ("single", 1, 5)],
+)
 def test_answers_equal_a_bare_session_to_the_last_bit(infer, repository, bare, model, rows, frames):
     sent = RNG.normal(size=(rows, frames, 16)).astype(np.float32)
     answer = infer(model, X=sent)
@@ -313,13 +317,13 @@ def test_only_requested_outputs_are_sent(infer):
     assert [output.name for output in answer.get_response().outputs] == ["C"]
 
 
-def test_the_log_says_what_the_other_backend_could_not_serve(server):
+def test_the_log_names_the_models_that_the_other_backend_serves_wrongly(server):
     lines = server.log_path.read_text().splitlines()
-    warned = [line for line in lines if "pads fixed dims only" in line]
-    assert {"'float'", "'int8'", "'bf16'"} <= {
-        word.rstrip(":") for line in warned for word in line.split()
-    }
-    assert not any("'batched'" in line for line in warned)
+    warned = [line for line in lines if "loses answers where it pads batches" in line]
+    for name in ("float", "batched", "fixed"):
+        assert any(f"model '{name}': " in line for line in warned)
+    for name in ("single", "unpadded", "unbatched"):
+        assert not any(f"model '{name}': " in line for line in warned)
 
 
 def test_serving_writes_nothing_into_the_repository(server, repository):

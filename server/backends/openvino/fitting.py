@@ -68,11 +68,6 @@ def with_any_batch(model: Any) -> Any:
     return model
 
 
-def is_open(model: Any) -> bool:
-    """Whether an input of a model of fixed batch has dynamic dims."""
-    return any(node.partial_shape.is_dynamic for node in model.inputs)
-
-
 def _check_inputs(config: Table, nodes: Sequence[Any]) -> None:
     if len(config["input"]) != len(nodes):
         raise ValueError(
