@@ -1,6 +1,6 @@
 """From a source config.pbtxt in git to the one that is served. Only this file knows protobuf."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,7 @@ def config_from_source(path: Path, model: ServedModel, sizes: Mapping[str, int])
 
     Raises ValueError where it is not valid, or does not have the contract's name and tensors.
     """
-    from google.protobuf import text_format
-
-    model_config_pb2 = _messages()
-
-    try:
-        config = text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror}.") from error
-    except text_format.ParseError as error:
-        raise ValueError(f"{path}: not a valid Triton configuration: {error}.") from error
+    config = config_from_file(path)
     if config.name != model.name:
         raise ValueError(f"{path}: its name is {config.name!r}, expected {model.name!r}.")
     if config.max_batch_size < 1:
@@ -37,21 +28,65 @@ def config_from_source(path: Path, model: ServedModel, sizes: Mapping[str, int])
     return config
 
 
-def set_engine(config: ModelConfig, platform: str, file: str, threads: int) -> None:
-    """Names what runs a graph, its file, and how many threads it takes, on the CPU."""
-    model_config_pb2 = _messages()
+def config_from_file(path: Path) -> ModelConfig:
+    """Parses a config.pbtxt; raises ValueError where it cannot be read or is not valid."""
+    from google.protobuf import text_format
 
-    config.platform = platform
+    try:
+        return text_format.Parse(path.read_text(), _messages().ModelConfig())
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}.") from error
+    except text_format.ParseError as error:
+        raise ValueError(f"{path}: not a valid Triton configuration: {error}.") from error
+
+
+def set_engine(
+    config: ModelConfig,
+    backend: Mapping[str, str],
+    file: str,
+    parameters: Mapping[str, str],
+    *,
+    gpu: bool,
+) -> None:
+    """Names what runs a graph (a field and its value), its file, and its parameters."""
+    kinds = _messages().ModelInstanceGroup
+    for field, value in backend.items():
+        setattr(config, field, value)
     config.default_model_filename = file
     for group in config.instance_group:
-        group.kind = model_config_pb2.ModelInstanceGroup.KIND_CPU
-    set_parameter(config, "intra_op_thread_count", str(threads))
-    set_parameter(config, "inter_op_thread_count", "1")
+        group.kind = kinds.KIND_GPU if gpu else kinds.KIND_CPU
+    for name, value in parameters.items():
+        set_parameter(config, name, value)
 
 
 def set_parameter(config: ModelConfig, name: str, value: str) -> None:
     """Sets one of a model's parameters."""
     config.parameters[name].string_value = value
+
+
+def set_loaded_versions(config: ModelConfig, versions: Iterable[int]) -> None:
+    """Has Triton load exactly these versions of a model, whatever else lies in its folder."""
+    config.version_policy.Clear()
+    config.version_policy.specific.versions.extend(sorted(set(versions)))
+
+
+def is_ensemble(config: ModelConfig) -> bool:
+    """True for a model that only hands tensors from one model to the next."""
+    return config.HasField("ensemble_scheduling")
+
+
+def steps_of(config: ModelConfig) -> list[Any]:
+    """The steps of an ensemble; none of another model."""
+    return list(config.ensemble_scheduling.step)
+
+
+def comparable(config: ModelConfig) -> bytes:
+    """What a configuration says apart from its name and versions, equal where that is equal."""
+    bare = _messages().ModelConfig()
+    bare.CopyFrom(config)
+    bare.ClearField("name")
+    bare.ClearField("version_policy")
+    return bare.SerializeToString(deterministic=True)
 
 
 def text_from_config(config: ModelConfig) -> str:

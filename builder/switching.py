@@ -1,0 +1,218 @@
+"""The steps from what a repository serves to another publication, each harmless when repeated.
+
+After every step the repository is one that a starting or polling Triton can serve, and a running
+server, where one is told, serves what lies there.
+"""
+
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from builder.live_server import LiveServer
+from builder.manifest import REPOSITORY
+from builder.publication import Place, Publication, link_tree, member_configs
+from builder.triton_config import (
+    CONFIG_FILE,
+    ModelConfig,
+    config_from_file,
+    is_ensemble,
+    steps_of,
+    text_from_config,
+)
+from clip_har.product import file_hash
+
+STAGING = ".staging"
+"""Beside the repository, in which Triton would take any folder for a model."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change; a process may be killed between two of them."""
+
+    title: str
+    """What it does."""
+    act: Callable[[], None]
+    """Does it."""
+
+
+class Switch:
+    """Changes the repository of a live folder, and tells a running server if there is one."""
+
+    def __init__(self, live: Path, server: LiveServer | None):
+        self._repository = live / REPOSITORY
+        self._staging = live / STAGING
+        self._server = server
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Deletes what a publication, perhaps an interrupted one, made on the way."""
+        shutil.rmtree(self._staging, ignore_errors=True)
+
+    def pinning(self, current: Publication) -> list[Step]:
+        """Names the versions in every configuration, so that others can come to lie beside them."""
+        public = current.public_configs
+        ensembles = {name: public[name] for name in public if name in current.ensembles}
+        rest = {name: public[name] for name in public if name not in ensembles}
+        return [
+            *(step for item in ensembles.items() for step in self._configuring(*item)),
+            *(step for item in rest.items() for step in self._configuring(*item)),
+            *(
+                step
+                for item in member_configs([current]).items()
+                for step in self._configuring(*item)
+            ),
+        ]
+
+    def steps(
+        self,
+        current: Publication,
+        begun: Sequence[Publication],
+        target: Publication,
+        standby: Publication | None,
+    ) -> list[Step]:
+        """From a repository that serves `current`, or in part one that was begun, to `target`.
+
+        `standby` stays loaded beside it.
+        """
+        kept = [target, *([standby] if standby else [])]
+        called = self._called() - current.member_places
+        needed = [one for one in begun if one.member_places & called]
+        members = member_configs([current, *needed, target])
+        return [
+            *(step for one in kept for step in self._placing(one)),
+            *(step for item in members.items() for step in self._configuring(*item)),
+            *self._switching(target),
+            *self._trimming(kept),
+        ]
+
+    def _called(self) -> set[Place]:
+        """What ensembles call, on disk and in the server."""
+        configs = [config_from_file(path) for path in self._repository.glob(f"*/{CONFIG_FILE}")]
+        chains = [config for config in configs if is_ensemble(config)]
+        if self._server:
+            chains += [self._server.served(config.name) for config in chains]
+        steps = [step for config in chains if config for step in steps_of(config)]
+        return {Place(step.model_name, step.model_version) for step in steps}
+
+    def _placing(self, publication: Publication) -> list[Step]:
+        """Puts folders of versions and of new models where no configuration names them yet."""
+        return [
+            Step(
+                f"place {place.model}/{place.version}",
+                partial(self._place, publication, name, place),
+            )
+            for name, place in publication.places.items()
+            if name not in publication.ensembles
+        ]
+
+    def _configuring(self, folder: str, config: ModelConfig) -> list[Step]:
+        steps = [Step(f"configure {folder}", partial(self._write_config, folder, config))]
+        if self._server:
+            steps.append(Step(f"load {folder}", partial(self._server.take_up, folder, config)))
+        return steps
+
+    def _switching(self, target: Publication) -> list[Step]:
+        steps: list[Step] = []
+        public = target.public_configs
+        for name in sorted(public, key=lambda name: (name not in target.ensembles, name)):
+            if name in target.ensembles:
+                steps.append(Step(f"place {name}", partial(self._place_ensemble, target, name)))
+            steps.append(Step(f"dress {name}", partial(self._put_surroundings, target, name)))
+            steps += self._configuring(name, public[name])
+            if self._server and name in target.ensembles:
+                steps.append(Step(f"ask {name}", partial(self._server.probe, name, public[name])))
+        return steps
+
+    def _trimming(self, kept: Sequence[Publication]) -> list[Step]:
+        """Takes away what neither the new version nor the one on standby needs."""
+        public = kept[0].public_configs
+        members = {
+            folder: config
+            for folder, config in member_configs(kept).items()
+            if folder not in public
+        }
+        used = {place for one in kept for place in one.places.values()}
+        return [
+            Step("drop models", partial(self._drop_models, {*members, *public})),
+            *(step for item in members.items() for step in self._configuring(*item)),
+            Step("drop versions", partial(self._drop_versions, used)),
+        ]
+
+    def _place(self, publication: Publication, name: str, place: Place) -> None:
+        folder = self._folder(place)
+        if folder.is_dir():
+            return
+        source = publication.version_folder(name)
+        if folder.parent.is_dir():
+            self._put(folder, lambda staged: link_tree(source, staged))
+            return
+        config = (publication.public_configs | member_configs([publication]))[place.model]
+        self._put(
+            folder.parent,
+            lambda staged: self._compose(staged, publication, name, config, place.version),
+        )
+
+    def _place_ensemble(self, target: Publication, name: str) -> None:
+        place = target.places[name]
+        if not self._folder(place).parent.is_dir():
+            config = target.public_configs[name]
+            self._put(
+                self._folder(place).parent,
+                lambda staged: self._compose(staged, target, name, config, place.version),
+            )
+
+    def _compose(
+        self, folder: Path, publication: Publication, name: str, config: ModelConfig, version: int
+    ) -> None:
+        """A whole folder of a model."""
+        source = publication.version_folder(name)
+        link_tree(source.parent, folder)
+        if source.name != str(version):
+            (folder / source.name).rename(folder / str(version))
+        (folder / CONFIG_FILE).unlink()
+        (folder / CONFIG_FILE).write_text(text_from_config(config))
+
+    def _put_surroundings(self, target: Publication, name: str) -> None:
+        for inside, sha256 in target.surroundings(name).items():
+            file = self._repository / name / inside
+            if not file.is_file() or file_hash(file) != sha256:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                source = target.repository / name / inside
+                self._put(file, lambda staged, source=source: shutil.copyfile(source, staged))
+
+    def _write_config(self, folder: str, config: ModelConfig) -> None:
+        file, text = self._repository / folder / CONFIG_FILE, text_from_config(config)
+        if not file.is_file() or file.read_text() != text:
+            self._put(file, lambda staged: staged.write_text(text))
+
+    def _drop_models(self, wanted: Iterable[str]) -> None:
+        for folder in sorted(self._repository.iterdir()):
+            if folder.is_dir() and folder.name not in wanted:
+                if self._server:
+                    self._server.let_go(folder.name)
+                self._remove(folder)
+
+    def _drop_versions(self, used: set[Place]) -> None:
+        for folder in sorted(self._repository.glob("*/*")):
+            if folder.is_dir() and folder.name.isdigit():
+                place = Place(model=folder.parent.name, version=int(folder.name))
+                if place not in used:
+                    self._remove(folder)
+
+    def _put(self, target: Path, write: Callable[[Path], object]) -> None:
+        """Makes a file or folder outside of the repository and renames it to its place."""
+        self._staging.mkdir(exist_ok=True)
+        staged = self._staging / target.name
+        write(staged)
+        staged.replace(target)
+
+    def _remove(self, folder: Path) -> None:
+        """Renames a folder out of the repository, then deletes it."""
+        self._staging.mkdir(exist_ok=True)
+        gone = folder.replace(self._staging / f"{folder.parent.name}-{folder.name}")
+        shutil.rmtree(gone)
+
+    def _folder(self, place: Place) -> Path:
+        return self._repository / place.model / str(place.version)

@@ -1,0 +1,227 @@
+"""Publications into a repository that a real Triton serves, under load."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import tritonclient.grpc as triton
+from onnx import TensorProto, helper
+
+import builder.live_server
+from builder.live_server import PublishingError
+from builder.manifest import Manifest, repository_files, verify, write_manifest
+from builder.publishing import publish, rollback
+from server.process import RunningServer, prepare
+
+pytestmark = pytest.mark.triton
+
+CLIENTS = 8
+GRAPH = """
+name: "{name}" platform: "onnxruntime_onnx" max_batch_size: 8
+input [{{ name: "X" data_type: TYPE_FP32 dims: [2] }}]
+output [{{ name: "Y" data_type: TYPE_FP32 dims: [2] }}]
+dynamic_batching {{ }}
+instance_group [{{ count: 1 kind: KIND_CPU }}]
+parameters {{ key: "intra_op_thread_count" value {{ string_value: "{threads}" }} }}
+"""
+CHAIN = """
+name: "chain" platform: "ensemble" max_batch_size: 8
+input [{ name: "X" data_type: TYPE_FP32 dims: [2] }]
+output [{ name: "Y" data_type: TYPE_FP32 dims: [2] }]
+ensemble_scheduling { step [
+  { model_name: "tens" model_version: -1
+    input_map { key: "X" value: "X" } output_map { key: "Y" value: "y" } },
+  { model_name: "ones" model_version: -1
+    input_map { key: "X" value: "y" } output_map { key: "Y" value: "Y" } }
+] }
+"""
+
+
+def write_build(folder: Path, tens: float, ones: float, alone: float, threads: int = 1) -> Path:
+    """A chain that answers X + 10 tens + ones, and a graph that clients call by itself."""
+    repository = folder / "model_repository"
+    for name, added in (("tens", 10 * tens), ("ones", ones), ("alone", alone)):
+        version = repository / name / "1"
+        version.mkdir(parents=True)
+        onnx.save(adding(added), version / "model.onnx")
+        text = GRAPH.format(name=name, threads=threads if name == "tens" else 1)
+        (version.parent / "config.pbtxt").write_text(text)
+    (repository / "chain" / "1").mkdir(parents=True)
+    (repository / "chain" / "config.pbtxt").write_text(CHAIN)
+    sign(folder)
+    return folder
+
+
+def adding(value: float) -> onnx.ModelProto:
+    """Y = X + value, (B, 2) -> (B, 2)."""
+    tensors = [
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["B", 2])] for name in ("X", "Y")
+    ]
+    constant = helper.make_tensor("value", TensorProto.FLOAT, [1], [value])
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["X", "value"], ["Y"])], "graph", *tensors, [constant]
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def sign(folder: Path) -> None:
+    files = repository_files(folder / "model_repository")
+    table = {key: {} for key in ("profile", "checkpoints", "models", "parity", "provenance")}
+    write_manifest(folder, Manifest.from_table({**table, "files": files}, "test"))
+
+
+@pytest.fixture(params=["explicit", "poll"])
+def mode(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Path:
+    """A folder that was only built: 12 = 0 + 10 + 2."""
+    return write_build(tmp_path / "live", 1, 2, 5)
+
+
+@pytest.fixture
+def served(installed: None, live: Path, tmp_path: Path, mode: str) -> Iterator[RunningServer]:
+    """A server of the live folder that can be told, or that looks for itself."""
+    server = prepare(live / "model_repository", log_path=tmp_path / "log")
+    options = {"explicit": ["--load-model=*"], "poll": ["--repository-poll-secs=1"], "none": []}
+    plain = "--model-control-mode=none"
+    assert plain in server._command
+    chosen = [f"--model-control-mode={mode}" if o == plain else o for o in server._command]
+    server._command = [*chosen, *options[mode]]
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+def asked(client: triton.InferenceServerClient, model: str) -> float:
+    tensor = triton.InferInput("X", [1, 2], "FP32")
+    tensor.set_data_from_numpy(np.zeros((1, 2), np.float32))
+    first, second = client.infer(model, [tensor], client_timeout=60).as_numpy("Y")[0]
+    assert first == second
+    return float(first)
+
+
+@contextmanager
+def load(url: str) -> Iterator[Counter[object]]:
+    """Clients that ask for the length of a block; counts (model, answer or error)."""
+    seen: Counter[object] = Counter()
+    ended = threading.Event()
+
+    def ask(model: str) -> None:
+        with triton.InferenceServerClient(url) as client:
+            while not ended.is_set():
+                try:
+                    seen[model, asked(client, model)] += 1
+                except Exception as error:
+                    seen[model, str(error)] += 1
+
+    models = ["chain"] * (CLIENTS - 2) + ["alone"] * 2
+    threads = [threading.Thread(target=ask, args=[model]) for model in models]
+    for thread in threads:
+        thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_no_request_fails_or_sees_two_versions(
+    served: RunningServer, live: Path, tmp_path: Path
+) -> None:
+    second = write_build(tmp_path / "second", 3, 4, 6)
+    third = write_build(tmp_path / "third", 5, 4, 6, threads=2)
+    answers = {1: (12.0, 5.0), 2: (34.0, 6.0), 3: (54.0, 6.0)}
+    moves = [
+        (2, lambda: publish(second, live, url=served.grpc_url)),
+        (3, lambda: publish(third, live, url=served.grpc_url)),
+        (2, lambda: rollback(live, url=served.grpc_url)),
+        (1, lambda: rollback(live, url=served.grpc_url)),
+    ]
+    with triton.InferenceServerClient(served.grpc_url) as client:
+        before = 1
+        for after, move in moves:
+            with load(served.grpc_url) as seen:
+                done = move()
+            assert (done.before, done.version, done.told) == (before, after, True)
+            allowed = {
+                pair
+                for version in (before, after)
+                for pair in zip(("chain", "alone"), answers[version], strict=True)
+            }
+            assert set(seen) <= allowed
+            assert (asked(client, "chain"), asked(client, "alone")) == answers[after]
+            before = after
+    assert verify(live) == []
+
+
+@pytest.mark.parametrize("mode", ["explicit"])
+def test_a_version_that_does_not_load_is_undone_and_never_answers(
+    served: RunningServer, live: Path, tmp_path: Path
+) -> None:
+    bad = write_build(tmp_path / "bad", 3, 4, 6)
+    (bad / "model_repository" / "ones" / "1" / "model.onnx").write_bytes(b"no graph")
+    sign(bad)
+    with load(served.grpc_url) as seen, pytest.raises(PublishingError, match="does not load ones"):
+        publish(bad, live, url=served.grpc_url)
+    assert set(seen) == {("chain", 12.0), ("alone", 5.0)}
+    assert verify(live) == []
+    assert publish(write_build(tmp_path / "good", 3, 4, 6), live, url=served.grpc_url).version > 1
+    with triton.InferenceServerClient(served.grpc_url) as client:
+        assert asked(client, "chain") == 34
+
+
+@pytest.mark.parametrize("mode", ["explicit"])
+def test_an_answer_without_meaning_is_undone(
+    served: RunningServer, live: Path, tmp_path: Path
+) -> None:
+    bad = write_build(tmp_path / "bad", float("nan"), 4, 6)
+    with pytest.raises(PublishingError, match=r"chain: an answer without meaning.*Version 1 is"):
+        publish(bad, live, url=served.grpc_url)
+    with triton.InferenceServerClient(served.grpc_url) as client:
+        assert (asked(client, "chain"), asked(client, "alone")) == (12, 5)
+    assert verify(live) == []
+
+
+@pytest.mark.parametrize("mode", ["explicit"])
+def test_a_publication_killed_under_a_server_is_completed_there(
+    served: RunningServer, live: Path, tmp_path: Path
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(steps, title, total):
+        for step in steps:
+            yield step
+            if step.title == "configure chain":
+                raise Killed
+
+    second = write_build(tmp_path / "second", 3, 4, 6)
+    with load(served.grpc_url) as seen:
+        with pytest.raises(Killed):
+            publish(second, live, url=served.grpc_url, progress=killed)
+        publish(second, live, url=served.grpc_url)
+    assert set(seen) <= {("chain", 12.0), ("chain", 34.0), ("alone", 5.0), ("alone", 6.0)}
+    with triton.InferenceServerClient(served.grpc_url) as client:
+        assert (asked(client, "chain"), asked(client, "alone")) == (34, 6)
+
+
+@pytest.mark.parametrize("mode", ["none"])
+def test_a_server_that_takes_nothing_up_is_an_error_and_the_folder_stays(
+    served: RunningServer, live: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builder.live_server, "PATIENCE", 2.0)
+    with pytest.raises(PublishingError, match=r"does not take up .* control mode `explicit`"):
+        publish(write_build(tmp_path / "second", 3, 4, 6), live, url=served.grpc_url)
+    with triton.InferenceServerClient(served.grpc_url) as client:
+        assert asked(client, "chain") == 12
