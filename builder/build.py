@@ -1,41 +1,51 @@
 """Checkpoints and a profile to a servable repository, with its proof beside it."""
 
-import json
 import os
-import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from builder.arithmetic import operations_a_second
+from builder.candidates import engines_of
 from builder.checkpoints import Variants, variants_from_folder
+from builder.cpu import cpu_flags, cpu_name
+from builder.engines.engine import Tensors
+from builder.graph_store import GraphStore, code_hash
 from builder.graphs import SHARED_GRAPHS, VARIANT_GRAPHS
-from builder.onnx_export import onnx_from_graph
-from builder.parity import Answer, OnnxChain, Parity, check_texts, torch_answer
-from builder.profile import BuildProfile
-from builder.repository import write_repository
-from clip_har.contract import HAR_BASE, HAR_TEMPORAL, ServedModel
-from clip_har.dataset import MANIFEST_FILE, DataSet, Sample, data_set_from_folder, sample_bytes
-from clip_har.limits import Limits
-from clip_har.media import frames_from_media
-from clip_har.product import (
-    file_hash,
-    fingerprint,
-    is_current,
-    record_inputs,
-    staged,
-    tree_hash,
+from builder.held_out import clips_of_split, frames_of_clips, held_out_from_clips
+from builder.manifest import (
+    REPOSITORY,
+    CheckpointRecord,
+    GraphRecord,
+    Manifest,
+    repository_files,
+    write_manifest,
 )
+from builder.profile import BuildProfile
+from builder.proof import PUBLIC, proof_of_engines
+from builder.report import REPORT_JSON, BuildReport, Limits, candidate_row, write_report
+from builder.repository import VERSION, write_repository
+from builder.selection import Selection
+from builder.trials import Court
+from builder.triton_config import CONFIG_FILE, config_from_file
+from clip_har.contract import FRAMES, TOKENS, VISION_ENCODER, ServedModel
+from clip_har.dataset import MANIFEST_FILE, DataSet, data_set_from_folder
+from clip_har.product import file_hash, fingerprint, is_current, record_inputs, staged, tree_hash
 from clip_har.provenance import provenance
-from clip_har.reference import REFERENCE_FILE, Answers, BuilderError, Reference, ReferenceClip
-from clip_har.spec import TemporalKind
+from clip_har.reference import REFERENCE_FILE
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ROOT / "model_repository"
 CODE = (ROOT / "builder", ROOT / "clip_har")
-REPOSITORY, MANIFEST = "model_repository", "manifest.json"
-PUBLIC: dict[TemporalKind, ServedModel] = {"mean": HAR_BASE, "attention_motion": HAR_TEMPORAL}
-PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "tritonclient", "numpy")
-Progress = Callable[[Iterable[object], str, int], Iterable[object]]
+PACKAGES = (
+    "torch", "transformers", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf",
+    "tritonclient", "numpy",
+)  # fmt: skip
+WORK = ".work"
+"""End of the name of the folder beside a product that keeps graphs and engines between builds."""
 
 
 @dataclass(frozen=True)
@@ -44,43 +54,46 @@ class Build:
 
     folder: Path
     """Where the product is."""
-    parity: dict[str, dict[str, float]]
-    """Figures of the comparison with the trained model, by public model."""
+    report: BuildReport
+    """All figures."""
     fresh: bool
     """False where the product was there and up to date."""
     left_out: int
     """Test clips and stills of classes that the checkpoints do not know: they prove nothing."""
 
 
-def build(
-    profile: BuildProfile, checkpoints: Path, data: Path, out: Path, progress: Progress
-) -> Build:
-    """Exports, proves and assembles; writes `out` whole or not at all.
+def build(profile: BuildProfile, checkpoints: Path, data: Path, out: Path) -> Build:
+    """Tries the profile's candidates, proves and assembles; writes `out` whole or not at all.
 
-    Raises ValueError for checkpoints or data that cannot be used, and for graphs over the budget.
+    Raises ValueError for checkpoints, data or engines that cannot be used here, and where no
+    candidate of a graph is within the budget.
     """
+    work = out.with_name(f"{out.name}{WORK}")
+    engines = engines_of(profile, work)  # before any work
     variants = variants_from_folder(checkpoints)
     data_set = data_set_from_folder(data)
     known = set(variants.spec.labels)
     left_out = sum(one.label not in known for one in (*data_set.split("test"), *data_set.stills))
     made_from = _made_from(profile, variants, data)
     if is_current(out, made_from):
-        manifest = json.loads((out / MANIFEST).read_text())
-        return Build(out, manifest["parity"], fresh=False, left_out=left_out)
+        return Build(out, BuildReport.from_json(out / REPORT_JSON), False, left_out)
+    samples = clips_of_split(data_set, "test", variants.spec.labels, profile.gate_clips)
+    court = Court(
+        profile=profile,
+        variants=variants,
+        held_out=held_out_from_clips(variants, samples, data),
+        graphs=_graph_store(profile, variants, data_set, data, work),
+        engines=engines,
+        folder=work / "engines",
+        threads=tuple(dict.fromkeys(count or usable_cores() for count in profile.threads)),
+        most=_most(variants),
+    )
+    selection = Selection(data_set, data, court)
+    selection.run()
     with staged(out) as staging:
-        graphs = _exported(variants, staging / "graphs", profile, progress)
-        parity, reference = _proved(profile, variants, data_set, data, graphs, progress)
-        threads = profile.encoder_threads or usable_cores()
-        kinds = tuple(variants.models)
-        target = staging / REPOSITORY
-        write_repository(target, SOURCES, graphs, variants.spec, kinds, profile, threads)
-        shutil.rmtree(staging / "graphs")
-        (staging / REFERENCE_FILE).write_text(reference.model_dump_json() + "\n")
-        manifest = _manifest(profile, variants, parity, graphs, staging)
-        (staging / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+        report = _written(selection, staging, variants)
         record_inputs(staging, made_from)
-    table = {name: figures.as_table() for name, figures in parity.items()}
-    return Build(out, table, fresh=True, left_out=left_out)
+    return Build(out, report, True, left_out)
 
 
 def usable_cores() -> int:
@@ -101,95 +114,129 @@ def _made_from(profile: BuildProfile, variants: Variants, data: Path) -> str:
     )
 
 
-def _exported(
-    variants: Variants, folder: Path, profile: BuildProfile, progress: Progress
-) -> dict[ServedModel, Path]:
-    folder.mkdir()
-    modules = {model: graph(variants.any_model) for model, graph in SHARED_GRAPHS.items()}
-    for kind, trained in variants.models.items():
-        modules |= {model: graph(trained) for model, graph in VARIANT_GRAPHS[kind].items()}
-    paths = {model: folder / f"{model.name}.onnx" for model in modules}
-    for model in progress(modules, "export graphs", len(modules)):
-        assert isinstance(model, ServedModel)
-        sizes = variants.spec.sizes
-        onnx_from_graph(modules[model], model, sizes, paths[model], profile.opset)
-    return paths
+def _graphs_of(variants: Variants) -> list[ServedModel]:
+    return [*SHARED_GRAPHS, *(graph for kind in variants.models for graph in VARIANT_GRAPHS[kind])]
 
 
-def _proved(
-    profile: BuildProfile,
-    variants: Variants,
-    data_set: DataSet,
-    data: Path,
-    graphs: dict[ServedModel, Path],
-    progress: Progress,
-) -> tuple[dict[str, Parity], Reference]:
-    """Compares torch with ONNX on held-out media; raises ValueError over the budget."""
-    chain = OnnxChain(graphs)
-    parity = {PUBLIC[kind].name: Parity() for kind in variants.models}
-    samples = parity_samples(data_set, variants.spec.labels, profile.parity_clips)
-    clips: list[ReferenceClip] = []
-    size = variants.spec.preprocessing.image_size
-    for sample in progress(samples, "prove parity", len(samples)):
-        assert isinstance(sample, Sample)
-        media = sample_bytes(data, sample)
-        frames, times = frames_from_media(media, variants.spec.frames, size, Limits())
-        told: dict[str, Answers] = {}
-        for kind, model in variants.models.items():
-            name = PUBLIC[kind].name
-            trained = torch_answer(model, frames, times)
-            exported = chain.answer(kind, frames, times)
-            parity[name].add(trained, exported)
-            told[name] = Answers(torch=_floats(trained), onnx=_floats(exported))
-        clips.append(ReferenceClip(path=sample.path, sha256=sample.sha256, models=told))
-    for name, figures in parity.items():
-        figures.check(name, profile.budget)
-    check_texts(variants.any_model, chain, variants.class_tokens(), profile.budget)
-    worst = max(figures.max_probability_error for figures in parity.values())
-    return parity, Reference(max_abs_error=BuilderError(torch_onnx=worst), clips=tuple(clips))
-
-
-def parity_samples(data_set: DataSet, labels: Iterable[str], per_class: int) -> list[Sample]:
-    """The first test clips and stills of each of the labels, which are those of the checkpoints.
-
-    Raises ValueError where the data set has none of them.
-    """
-    chosen: list[Sample] = []
-    for samples in (data_set.split("test"), data_set.stills):
-        for label in labels:
-            chosen += [sample for sample in samples if sample.label == label][:per_class]
-    if not chosen:
-        raise ValueError(
-            f"data set {data_set.name}: no test clip and no still has a class of the checkpoints. "
-            f"They know {', '.join(labels)}; the data have {', '.join(data_set.labels)}. "
-            "Name the data set that they were trained on."
-        )
-    return chosen
-
-
-def _floats(answer: Answer) -> tuple[float, ...]:
-    return tuple(float(value) for value in answer.probs)
-
-
-def _manifest(
-    profile: BuildProfile,
-    variants: Variants,
-    parity: dict[str, Parity],
-    graphs: dict[ServedModel, Path],
-    staging: Path,
-) -> dict[str, object]:
-    repository = staging / REPOSITORY
-    files = sorted(path for path in repository.rglob("*") if path.is_file())
+def _most(variants: Variants) -> dict[ServedModel, int]:
+    """The max_batch_size of each graph, written in its source."""
     return {
-        "profile": profile.model_dump(),
-        "checkpoints": {
-            PUBLIC[kind].name: {"folder": str(folder), "sha256": tree_hash(folder)}
-            for kind, folder in variants.folders.items()
-        },
-        "models": {
-            model.name: {"engine": profile.platform, "precision": "fp32"} for model in graphs
-        },
-        "parity": {name: figures.as_table() for name, figures in parity.items()},
-        "files": {str(path.relative_to(repository)): file_hash(path) for path in files},
-        "provenance": provenance(PACKAGES),
+        model: config_from_file(SOURCES / model.name / CONFIG_FILE).max_batch_size
+        for model in _graphs_of(variants)
     }
+
+
+def _graph_store(
+    profile: BuildProfile, variants: Variants, data_set: DataSet, data: Path, work: Path
+) -> GraphStore:
+    spec = variants.spec
+
+    def calibration(model: ServedModel) -> Sequence[Tensors]:
+        if model is not VISION_ENCODER:
+            return [{TOKENS.name: row[None].numpy()} for row in variants.class_tokens()]
+        count = profile.quantization.clips
+        clips = clips_of_split(data_set, "train", spec.labels, -(-count // len(spec.labels)))
+        frames, _ = frames_of_clips(clips[:count], data, spec.frames, spec.preprocessing.image_size)
+        return [{FRAMES.name: clip[None]} for clip in frames]
+
+    return GraphStore(
+        folder=work / "graphs",
+        variants=variants,
+        opset=profile.opset,
+        quantization=profile.quantization,
+        calibration=calibration,
+        made_from=fingerprint(
+            {
+                "checkpoints": [tree_hash(folder) for folder in variants.folders.values()],
+                "data": file_hash(data / MANIFEST_FILE),
+                "code": code_hash(ROOT),
+            }
+        ),
+        threads=usable_cores(),
+    )
+
+
+def _written(selection: Selection, staging: Path, variants: Variants) -> BuildReport:
+    """Everything that a product holds."""
+    court, profile = selection.court, selection.court.profile
+    served = selection.served()
+    parity, reference = proof_of_engines(
+        profile, variants, selection.data_set, selection.data,
+        {model: selection.session(model) for model in served},
+        trained=court.held_out.is_trained(),
+    )  # fmt: skip
+    table = {name: figures.as_table() for name, figures in parity.items()}
+    write_repository(staging / REPOSITORY, SOURCES, served, variants.spec, tuple(variants.models))
+    (staging / REFERENCE_FILE).write_text(reference.model_dump_json() + "\n")
+    manifest = _manifest(selection, staging, table)
+    write_manifest(staging, manifest)
+    report = _report(selection, manifest, table)
+    write_report(staging, report)
+    return report
+
+
+def _manifest(selection: Selection, staging: Path, parity: dict[str, dict[str, float]]) -> Manifest:
+    folders = selection.court.variants.folders
+    return Manifest(
+        profile=selection.court.profile.model_dump(mode="json"),
+        checkpoints={
+            PUBLIC[kind].name: CheckpointRecord(folder=str(folder), sha256=tree_hash(folder))
+            for kind, folder in folders.items()
+        },
+        models={
+            model.name: GraphRecord(
+                engine=graph.engine.name,
+                precision=selection.candidate(model).precision,
+                threads=graph.threads,
+                file=f"{model.name}/{VERSION}/{graph.engine.file}",
+                description=graph.engine.describe(graph.file),
+            )
+            for model, graph in selection.served().items()
+        },
+        parity=parity,
+        files=repository_files(staging / REPOSITORY),
+        provenance=provenance(PACKAGES),
+    )
+
+
+def _report(
+    selection: Selection, manifest: Manifest, parity: dict[str, dict[str, float]]
+) -> BuildReport:
+    court = selection.court
+    limits, operations = _limits(max(court.threads)), _operations(court.variants)
+    rows = [
+        candidate_row(trial, limits, operations if model is VISION_ENCODER else None)
+        for model, trials in selection.trials.items()
+        for trial in trials
+    ]
+    return BuildReport(
+        profile=manifest.profile,
+        checkpoints={name: record.model_dump() for name, record in manifest.checkpoints.items()},
+        trained=court.held_out.is_trained(),
+        held_out_clips=len(court.held_out.truth),
+        limits=limits,
+        cpu=cpu_name(),
+        operations_a_frame=operations,
+        candidates=tuple(rows),
+        quantization=selection.quantization(),
+        temperatures=selection.temperatures,
+        end_to_end=parity,
+        provenance=manifest.provenance,
+    )
+
+
+def _limits(threads: int) -> Limits:
+    flags = cpu_flags()
+    measured = {
+        kind: operations_a_second(kind, threads, flags) for kind in ("fp32", "bf16", "int8")
+    }
+    return Limits(threads=threads, **measured)
+
+
+@torch.no_grad()
+def _operations(variants: Variants) -> float:
+    """Multiplications and additions of the vision encoder for one frame."""
+    side = variants.spec.preprocessing.image_size
+    with FlopCounterMode(display=False) as counter:
+        variants.any_model.encode_frames(torch.zeros(1, 1, side, side, 3, dtype=torch.uint8))
+    return float(counter.get_total_flops())

@@ -7,6 +7,7 @@ import copy
 
 import torch
 from torch import Tensor, nn
+from transformers import CLIPModel
 
 from clip_har.contract import (
     CLASSIFIER_BASE,
@@ -31,7 +32,7 @@ class VisionGraph(nn.Module):
 
     def __init__(self, model: CLIPHARModel) -> None:
         super().__init__()
-        self.clip = copy.deepcopy(model.clip)
+        self.clip = _plain(model.clip)
         embeddings = self.clip.vision_model.embeddings
         embeddings.patch_embedding = folded(embeddings.patch_embedding, model.spec.preprocessing)
 
@@ -84,7 +85,7 @@ class TextGraph(nn.Module):
 
     def __init__(self, model: CLIPHARModel) -> None:
         super().__init__()
-        self.clip = model.clip
+        self.clip = _plain(model.clip)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """The graph."""
@@ -102,6 +103,13 @@ VARIANT_GRAPHS: dict[TemporalKind, dict[ServedModel, type[nn.Module]]] = {
     "attention_motion": {TEMPORAL: TemporalGraph, CLASSIFIER_TEMPORAL: ClassifierGraph},
 }
 """Graphs of one variant, by its temporal module: first the pooling, then the classifier."""
+
+
+def _plain(clip: CLIPModel) -> CLIPModel:
+    """A copy whose attention is written out: torch's own is exported as a tangle of shapes."""
+    copied = copy.deepcopy(clip)
+    copied.set_attn_implementation("eager")
+    return copied
 
 
 def folded(convolution: nn.Conv2d, preprocessing: Preprocessing) -> nn.Conv2d:

@@ -1,21 +1,39 @@
-"""A build profile: which engine serves the graphs, how, and what it may lose in accuracy."""
+"""A build profile: which engines are tried, what they may lose in accuracy, and what is wanted."""
 
-from typing import Literal
+import re
+from typing import Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from builder.engines.engine import EngineName
 from clip_har.config import Config
+
+Precision = Literal["fp32", "fp16", "bf16", "int8", "int8-dynamic"]
+Goal = Literal["throughput", "latency", "size"]
 
 
 class Budget(Config):
     """The largest difference from the trained model that is published."""
 
+    min_cosine: float = Field(gt=0, le=1)
+    """Smallest cosine between embeddings on any clip or text."""
     max_probability_error: float = Field(gt=0)
     """Largest absolute difference of a class probability on any clip."""
-    min_cosine: float = Field(gt=0, le=1)
-    """Smallest cosine between clip embeddings on any clip."""
     min_top1_agreement: float = Field(gt=0, le=1)
     """Share of clips on which both name the same class first."""
+    max_accuracy_drop: float = Field(ge=0)
+    """Points of top-1 accuracy that may be lost, in percent."""
+
+
+class Quantization(Config):
+    """How int8 graphs are made."""
+
+    clips: int = Field(default=32, ge=1)
+    """Training clips whose ranges they are calibrated on."""
+    smooth_quant: tuple[float, ...] = Field(default=(0.0, 0.5), min_length=1)
+    """Strengths of SmoothQuant that are tried, 0 for none; the nearest to the exact graph stays."""
+    max_layer_error: float = Field(default=0.1, gt=0)
+    """A product that is further off than this share of its length stays float."""
 
 
 class BuildProfile(Config):
@@ -23,13 +41,36 @@ class BuildProfile(Config):
 
     name: str
     """Name of the profile, and of its folder below build/."""
-    platform: Literal["onnxruntime_onnx"]
-    """Triton's name of what runs the graphs."""
-    opset: int = Field(ge=18, le=21)
+    goal: Goal
+    """What is best: most a second, least time for one, or the smallest file."""
+    opset: int = Field(ge=20, le=21)
     """ONNX operator set of the graphs; the ONNX Runtime of Triton 24.10 reads up to 21."""
-    encoder_threads: int = Field(ge=0)
-    """Threads of the vision and text encoders; 0 takes every core that this process may use."""
-    parity_clips: int = Field(ge=1)
-    """Held-out clips a class on which graphs are compared with the trained model."""
+    encoders: tuple[str, ...] = Field(min_length=1)
+    """Candidates for the two encoders, as `engine:precision`."""
+    others: tuple[str, ...] = Field(min_length=1)
+    """Candidates for the small graphs behind them."""
+    threads: tuple[int, ...] = Field(default=(0,), min_length=1)
+    """Threads that an encoder is tried with; 0 takes every core that this process may use."""
+    batch: int = Field(default=8, ge=1)
+    """Frames, clips or texts of a measured run; `max_batch_size` of config.pbtxt is the most."""
+    gate_clips: int = Field(ge=1)
+    """Held-out clips a class on which candidates are compared with the trained model."""
+    quantization: Quantization = Quantization()
+    """How int8 graphs are made."""
+    capabilities: tuple[str, ...] = ()
+    """GPU architectures to build for without one, such as `8.9` (TensorRT for RTX)."""
     budget: Budget
-    """What a graph may lose before it is refused."""
+    """What a candidate may lose before it is refused."""
+
+    @field_validator("encoders", "others")
+    @classmethod
+    def _are_candidates(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        engines, precisions = get_args(EngineName), get_args(Precision)
+        pattern = re.compile(f"({'|'.join(engines)}):({'|'.join(precisions)})")
+        for name in names:
+            if not pattern.fullmatch(name):
+                raise ValueError(
+                    f"{name!r} is no candidate: write engine:precision, an engine of "
+                    f"{', '.join(engines)} and a precision of {', '.join(precisions)}"
+                )
+        return names

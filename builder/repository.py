@@ -1,11 +1,12 @@
-"""Assembles a Triton model repository from sources in git, graphs and checkpoints."""
+"""Assembles a Triton model repository from sources in git, engines and checkpoints."""
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from builder.graphs import SHARED_GRAPHS
-from builder.profile import BuildProfile
+from builder.engines.engine import Engine
+from builder.engines.plan_file import NOTE_FILE
 from builder.triton_config import (
     CONFIG_FILE,
     config_from_source,
@@ -29,20 +30,40 @@ ENSEMBLES: dict[TemporalKind, tuple[ServedModel, ...]] = {
     "attention_motion": (HAR_TEMPORAL, HAR_EMBED),
 }
 """What people call of a variant, beside the graphs it is made of."""
-GRAPH_FILE = "model.onnx"
 VERSION = "1"
+
+
+@dataclass(frozen=True)
+class ServedGraph:
+    """A graph as the repository holds it."""
+
+    engine: Engine
+    file: Path
+    """What the engine runs; what lies beside it belongs to it."""
+    threads: int
+    """CPU threads of a run."""
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it runs on a GPU."""
+        return self.engine.name.startswith("tensorrt")
+
+
+def copy_served(file: Path, version: Path) -> None:
+    """Copies a served file and the note that an engine wrote beside it."""
+    for part in (file, file.with_name(NOTE_FILE)):
+        if part.exists():
+            shutil.copyfile(part, version / part.name)
 
 
 def write_repository(
     target: Path,
     sources: Path,
-    graphs: Mapping[ServedModel, Path],
+    graphs: Mapping[ServedModel, ServedGraph],
     spec: ModelSpec,
     kinds: tuple[TemporalKind, ...],
-    profile: BuildProfile,
-    threads: int,
 ) -> None:
-    """Writes a folder a model into `target`; `threads` is what the encoders may use.
+    """Writes a folder a model into `target`.
 
     Raises ValueError where a source does not fit the contract.
     """
@@ -53,9 +74,11 @@ def write_repository(
         source = sources / model.name
         config = config_from_source(source / CONFIG_FILE, model, spec.sizes)
         if model in graphs:
-            used = threads if model in SHARED_GRAPHS else 1
-            set_engine(config, profile.platform, GRAPH_FILE, used)
-            shutil.copyfile(graphs[model], folder / VERSION / GRAPH_FILE)
+            served = graphs[model]
+            engine = served.engine
+            parameters = engine.parameters(served.threads)
+            set_engine(config, engine.backend, engine.file, parameters, gpu=served.on_gpu)
+            copy_served(served.file, folder / VERSION)
         if model is PREPROCESS:
             set_parameter(config, "frames", str(spec.frames))
             set_parameter(config, "image_size", str(spec.preprocessing.image_size))

@@ -6,7 +6,7 @@ ARG TRITON_RELEASE=26.07
 FROM nvcr.io/nvidia/tritonserver:${TRITON_RELEASE}-py3
 
 # The light half only: what the Python model `preprocess` imports, and `server` for the health check.
-# The graphs run in Triton's own ONNX Runtime, so no engine is installed; training's torch is neither.
+# The graphs run in Triton's own ONNX Runtime or OpenVINO: no engine is installed, and no torch.
 WORKDIR /opt/clip-har
 COPY pyproject.toml README.md constraints-server.txt ./
 COPY clip_har ./clip_har

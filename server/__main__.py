@@ -63,6 +63,10 @@ def run(
     metrics_port: Port = 8002,
     address: Annotated[str, typer.Option(help="IPv4 address to listen on.")] = LOCALHOST,
     canary_seconds: Annotated[float, typer.Option(help="Time between test inferences.")] = 5.0,
+    accept_loads: Annotated[
+        bool,
+        typer.Option(help="Let `python -m builder publish --url` change what is served."),
+    ] = False,
 ) -> None:
     """Serve a model repository until Ctrl-C, or while COMMAND runs. Port 0 is any free one."""
     from server.supervisor import Supervision, supervise
@@ -71,7 +75,7 @@ def run(
         supervision = Supervision.from_table({"canary_seconds": canary_seconds}, "options")
         with exit_on_signals():
             endpoints = Endpoints(address, http_port, grpc_port, metrics_port)
-            server = prepare(repository, endpoints)
+            server = prepare(repository, endpoints, accept_loads=accept_loads)
             try:
                 with _progress(f"starting Triton on {repository}"):
                     server.start()

@@ -13,12 +13,22 @@ GPU_DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def command_line(
-    server: TritonServer, repository: Path, endpoints: Endpoints, shm_prefix: str
+    server: TritonServer,
+    repository: Path,
+    endpoints: Endpoints,
+    shm_prefix: str,
+    *,
+    accept_loads: bool = False,
 ) -> list[str]:
-    """Program and arguments. Python backends name their shared memory `shm_prefix` + an id."""
+    """Program and arguments. Python backends name their shared memory `shm_prefix` + an id.
+
+    `accept_loads`: models may be loaded and unloaded by request, which `builder publish` needs.
+    """
     wanted = _options(repository, endpoints) | _layout(server)
     if not GPU_DRIVER.exists():
         wanted |= {"allow-gpu-metrics": "false", "pinned-memory-pool-byte-size": "0"}
+    if accept_loads:
+        wanted |= {"model-control-mode": "explicit", "load-model": "*"}
     if server.bundled:  # 2.51 was seen to hang where four models load at once on a starved machine
         wanted["model-load-thread-count"] = "1"
     known = server.options()

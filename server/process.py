@@ -33,12 +33,20 @@ class RunningServer:
     """One tritonserver process and what belongs to it."""
 
     def __init__(
-        self, triton: TritonServer, repository: Path, endpoints: Endpoints, log_path: Path
+        self,
+        triton: TritonServer,
+        repository: Path,
+        endpoints: Endpoints,
+        log_path: Path,
+        *,
+        accept_loads: bool = False,
     ):
         self.endpoints = endpoints
         self.log_path = log_path
         self._shm_prefix = f"triton_python_backend_shm_region_{uuid.uuid4().hex[:12]}_"
-        self._command = command_line(triton, repository, endpoints, self._shm_prefix)
+        self._command = command_line(
+            triton, repository, endpoints, self._shm_prefix, accept_loads=accept_loads
+        )
         self._environment = process_environment(VENV, find_libpython())
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -129,9 +137,15 @@ class RunningServer:
 
 
 def prepare(
-    repository: Path, endpoints: Endpoints = ANY_FREE, log_path: Path | None = None
+    repository: Path,
+    endpoints: Endpoints = ANY_FREE,
+    log_path: Path | None = None,
+    *,
+    accept_loads: bool = False,
 ) -> RunningServer:
     """Checks all that a start needs and gives a server that is not started yet.
+
+    `accept_loads`: models may be loaded and unloaded by request.
 
     Raises ValueError where the repository is none, ServerError where this machine cannot serve it.
     """
@@ -145,7 +159,7 @@ def prepare(
     log_path = log_path or PRODUCTS / "logs" / f"server-{free.http_port}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
     log_path.write_bytes(b"")
-    return RunningServer(triton, repository, free, log_path)
+    return RunningServer(triton, repository, free, log_path, accept_loads=accept_loads)
 
 
 @contextmanager

@@ -37,8 +37,7 @@ def check_models(http_url: str, timeout: float) -> list[Check]:
 
     `timeout` is in seconds, for one answer. Raises ConnectionError where no server listens.
     """
-    served = _json(http_url, "POST", "/v2/repository/index", timeout)
-    states = {model["name"]: model.get("state", "UNKNOWN") for model in served}
+    states = _states(_json(http_url, "POST", "/v2/repository/index", timeout))
     public = [model for model in PUBLIC_MODELS if model.name in states]
     asked = {model.name for model in public}
     return [_inferred(http_url, model, timeout) for model in public] + [
@@ -46,6 +45,19 @@ def check_models(http_url: str, timeout: float) -> list[Check]:
         for name, state in sorted(states.items())
         if name not in asked
     ]
+
+
+def _states(index: list[dict[str, str]]) -> dict[str, str]:
+    """The state of each model, READY where any version is; the index has a row a version.
+
+    Versions that were unloaded on purpose, as publishing does with old ones, are no fault.
+    """
+    states: dict[str, str] = {}
+    for row in index:
+        name, state = row["name"], row.get("state", "UNKNOWN")
+        if row.get("reason") != "unloaded" and states.get(name) != "READY":
+            states[name] = state
+    return states
 
 
 def is_up(http_url: str, timeout: float) -> bool:

@@ -24,7 +24,7 @@ from server.installation import install
 from server.process import RunningServer, running
 
 RED = (220, 30, 30)
-PROFILE = Path(__file__).parent.parent / "configs" / "profiles" / "cpu.toml"
+PROFILE = Path(__file__).parent.parent / "configs" / "profiles" / "cpu-exact.toml"
 Item = TypeVar("Item")
 
 
@@ -235,12 +235,12 @@ def make_decided(checkpoint: Path) -> None:
 
 @pytest.fixture(scope="session")
 def built(checkpoints: Path, mocap: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The product of the cpu profile: a repository, its manifest and its reference answers."""
+    """The product of the exact profile: a repository, its manifest and its reference answers."""
     from builder.build import build
     from builder.profile import BuildProfile
 
-    folder = tmp_path_factory.mktemp("built") / "cpu"
-    build(BuildProfile.from_toml(PROFILE), checkpoints, mocap, folder, silent)
+    folder = tmp_path_factory.mktemp("built") / "exact"
+    build(BuildProfile.from_toml(PROFILE), checkpoints, mocap, folder)
     return folder
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from clip_har.ensemble import Ensemble, EnsembleMember
+from clip_har.nn.head import fitted_temperature
 from training.evaluation.bootstrap import bootstrap_interval
 from training.evaluation.metrics import EnsembleFigures, Member
-from training.objective import fitted_temperature
 from training.prediction import Answers, top1
 
 PARTS = 20

@@ -9,6 +9,7 @@ from typing import Any
 from clip_har.checkpoint import save_checkpoint
 from clip_har.dataset import Clip
 from clip_har.ensemble import ENSEMBLE_FILE
+from clip_har.nn.head import fitted_temperature
 from clip_har.product import record_inputs, write_whole
 from clip_har.provenance import provenance
 from training.action_model import ActionModel
@@ -25,7 +26,6 @@ from training.evaluation.model_figures import (
 from training.evaluation.report import write_report
 from training.interpolation import interpolated, swept
 from training.model_card import CARD_FILE, model_card
-from training.objective import fitted_temperature
 from training.prediction import Answers, Seen, answers_of, seen_by, top1
 from training.run import Run, Split
 from training.staging import StageResult

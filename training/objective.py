@@ -1,6 +1,5 @@
 """What training minimises. B clips, D embedding, K classes."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
@@ -11,8 +10,6 @@ from transformers import CLIPModel, CLIPTokenizer
 from clip_har.labels import sentences
 from clip_har.nn.clip import encode_texts
 from training.settings import Stage
-
-TEMPERATURE_BOUNDS = (0.05, 20.0)  # a handful of clips can ask for any value beyond
 
 
 def text_bank(
@@ -60,22 +57,6 @@ def contrastive_loss(logits: Tensor, pairs: Tensor, smoothing: float = 0.0) -> T
 
     pairs = pairs.to(logits.dtype)
     return (one_way(logits, pairs, smoothing) + one_way(logits.T, pairs.T, 0.0)) / 2
-
-
-def fitted_temperature(logits: Tensor, truth: Tensor) -> float:
-    """The temperature under which held-out logits (B, K) are most likely (Guo et al., 2017)."""
-    log_temperature = torch.zeros(1, requires_grad=True)
-    low, high = (math.log(bound) for bound in TEMPERATURE_BOUNDS)
-    optimizer = torch.optim.LBFGS([log_temperature], max_iter=50)
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = F.cross_entropy(logits / log_temperature.clamp(low, high).exp(), truth)
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
-    return float(log_temperature.detach().clamp(low, high).exp())
 
 
 def reversal_table(labels: Sequence[str], reversals: Mapping[str, str]) -> Tensor:

@@ -66,8 +66,16 @@ class Engine(Protocol):
     backend: Mapping[str, str]
     """Fields of config.pbtxt that name it: `platform` or `backend`."""
 
+    def version(self) -> str:
+        """The library and its version; raises EngineMissingError where it is not there."""
+        ...
+
     def missing(self) -> str:
         """Why this machine cannot run files of this engine, and what to do; empty if it can."""
+        ...
+
+    def unbuildable(self) -> str:
+        """Why this machine cannot build files of this engine, and what to do; empty if it can."""
         ...
 
     def build(self, graph: Path, file: Path, ranges: Mapping[str, Range]) -> None:

@@ -95,8 +95,8 @@ def encode_frames(clip: CLIPModel, pixels: Tensor) -> Tensor:
     """Normalised pixels (B, T, 3, S, S) to unit frame embeddings (B, T, D)."""
     frames = pixels.flatten(0, 1)  # (B*T, 3, S, S)
     embeds = _pooled(clip.get_image_features(pixel_values=frames))  # (B*T, D)
-    # In fp32 also where the towers ran in bf16.
-    return F.normalize(embeds.float(), dim=-1).unflatten(0, pixels.shape[:2])  # (B, T, D)
+    frame_embeds = embeds.unflatten(0, pixels.shape[:2])  # (B, T, D)
+    return F.normalize(frame_embeds.float(), dim=-1)  # in fp32 also where the towers ran in bf16
 
 
 def encode_texts(clip: CLIPModel, tokens: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from builder.checkpoints import Variants, variants_from_folder
 from builder.profile import BuildProfile
 from clip_har.contract import GRAPHS, ServedModel
 
-PROFILE = Path(__file__).parents[2] / "configs" / "profiles" / "cpu.toml"
+PROFILE = Path(__file__).parents[2] / "configs" / "profiles" / "cpu-exact.toml"
 BuildBase = Callable[..., Build]
 
 
@@ -45,10 +45,10 @@ def build_base(
     def exported(graph, model: ServedModel, sizes, path: Path, opset: int) -> None:
         shutil.copyfile(graphs[model], path)
 
-    def base(out: Path, progress: Callable[..., object] = lambda items, *_: items, **changes):
+    def base(out: Path, **changes):
         settings = profile.model_copy(update=changes)
-        return build(settings, checkpoints / "base", mocap, out, progress)
+        return build(settings, checkpoints / "base", mocap, out)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("builder.build.onnx_from_graph", exported)
+        patched.setattr("builder.graph_store.onnx_from_graph", exported)
         yield base

@@ -1,12 +1,13 @@
 """Builds: whole or not at all, and again only when something changed."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from builder.build import Build, parity_samples
+from builder.build import Build
+from builder.proof import parity_samples
 from clip_har.dataset import data_set_from_folder
 from clip_har.product import tree_hash
 from clip_har.reference import Reference
@@ -26,30 +27,18 @@ def stamps(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
-def stopping(title: str, error: BaseException) -> Callable[..., Iterator[object]]:
-    """A progress bar in whose second item of the stage `title` the build is stopped."""
-
-    def progress(items: Iterable[object], shown: str, total: int) -> Iterator[object]:
-        for count, item in enumerate(items):
-            if shown == title and count == 1:
-                raise error
-            yield item
-
-    return progress
-
-
 def test_a_second_build_does_nothing(base_product: Path, build_base: BuildBase) -> None:
     before = stamps(base_product)
     again = build_base(base_product)
     assert not again.fresh
     assert again.left_out == 0
-    assert set(again.parity) == {"har_base"}
+    assert set(again.report.end_to_end) == {"har_base"}
     assert stamps(base_product) == before
 
 
 def test_a_changed_profile_builds_again(base_product: Path, build_base: BuildBase) -> None:
     before = tree_hash(base_product)
-    assert build_base(base_product, encoder_threads=1).fresh
+    assert build_base(base_product, threads=(1,)).fresh
     config = base_product / "model_repository" / "vision_encoder" / "config.pbtxt"
     assert 'key: "intra_op_thread_count"\n  value {\n    string_value: "1"' in config.read_text()
     assert tree_hash(base_product) != before
@@ -61,20 +50,39 @@ def test_a_lost_manifest_of_inputs_builds_again(base_product: Path, build_base: 
     assert build_base(base_product).fresh
 
 
-@pytest.mark.parametrize("stage", ["export graphs", "prove parity"])
+@pytest.mark.parametrize("stage", ["builder.trials.made_candidate", "builder.build.write_report"])
 @pytest.mark.parametrize("error", [RuntimeError("disk full"), KeyboardInterrupt()], ids=type)
 def test_an_interrupted_build_leaves_no_half_product(
-    base_product: Path, build_base: BuildBase, tmp_path: Path, stage: str, error: BaseException
+    base_product: Path,
+    build_base: BuildBase,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    error: BaseException,
 ) -> None:
+    def stop(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(stage, stop)
     with pytest.raises(type(error)):
-        build_base(tmp_path / "new", stopping(stage, error))
-    assert list(tmp_path.iterdir()) == []
+        build_base(tmp_path / "new")
+    assert {path.name for path in tmp_path.iterdir()} <= {"new.work"}
 
     before = tree_hash(base_product)
     with pytest.raises(type(error)):
-        build_base(base_product, stopping(stage, error), encoder_threads=1)
+        build_base(base_product, threads=(1,))
     assert tree_hash(base_product) == before
-    assert list(base_product.parent.iterdir()) == [base_product]
+
+
+def test_an_interrupted_build_goes_on_from_what_it_made(
+    build_base: BuildBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("builder.build.write_report", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            build_base(tmp_path / "new")
+    monkeypatch.setattr("builder.graph_store.onnx_from_graph", lambda *_: pytest.fail("again"))
+    assert build_base(tmp_path / "new").fresh
 
 
 def test_the_base_checkpoint_alone_gives_the_base_line(base_product: Path) -> None:
@@ -100,7 +108,7 @@ def test_a_changed_clip_is_refused(build_base: BuildBase, mocap: Path, tmp_path:
             build_base(tmp_path / "product")
     finally:
         victim.write_bytes(good)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["product.work"]
 
 
 def test_clips_of_classes_that_the_checkpoint_does_not_know_are_left_out_and_counted(
@@ -131,5 +139,7 @@ def test_the_product_holds_what_is_documented_and_nothing_else(base_product: Pat
         "model_repository",
         "manifest.json",
         "reference.json",
+        "report.json",
+        "report.html",
         "inputs.json",
     }

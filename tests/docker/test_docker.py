@@ -132,7 +132,7 @@ def test_the_mounted_repository_is_what_the_demo_writes_and_cannot_be_written() 
 
 
 def test_packages_are_those_of_the_server_extra_without_its_engine() -> None:
-    wanted = names_of(project()["optional-dependencies"]["server"]) - {"onnxruntime"}
+    wanted = names_of(project()["optional-dependencies"]["server"]) - {"onnxruntime", "openvino"}
     assert names_of([*project()["dependencies"], *pip_requirements()]) >= wanted
     assert set(pip_requirements()) <= wanted
 
@@ -140,7 +140,7 @@ def test_packages_are_those_of_the_server_extra_without_its_engine() -> None:
 def test_nothing_that_is_installed_asks_for_torch_or_an_engine() -> None:
     packages = installed_closure()
     assert {"numpy", "pillow", "pydantic-core"} <= packages
-    assert packages.isdisjoint({"torch", "transformers", "onnxruntime"})
+    assert packages.isdisjoint({"torch", "transformers", "onnxruntime", "openvino"})
 
 
 def test_what_is_copied_is_enough_to_preprocess_and_to_check_health(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from safetensors.torch import load_file
 
 from clip_har.checkpoint import model_from_checkpoint, tokenizer_from_checkpoint
 from clip_har.ensemble import ensemble_from_folder
+from clip_har.nn.head import TEMPERATURE_BOUNDS, fitted_temperature
 from clip_har.nn.model import CLIPHARModel
 from training.evaluation.metrics import METRICS_FILE, REPORT_FILE, Metrics
-from training.objective import TEMPERATURE_BOUNDS, fitted_temperature, text_bank
+from training.objective import text_bank
 from training.settings import TrainConfig
 from training.train import train
 

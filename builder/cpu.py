@@ -1,0 +1,24 @@
+"""What the CPU is, as Linux tells it."""
+
+from functools import cache
+from pathlib import Path
+
+CPU_INFO = Path("/proc/cpuinfo")
+
+
+@cache
+def cpu_flags() -> frozenset[str]:
+    """Features such as `avx512_vnni`; none where Linux does not name them."""
+    return frozenset(_field("flags").split())
+
+
+@cache
+def cpu_name() -> str:
+    """Such as `AMD EPYC`."""
+    return _field("model name") or "unknown CPU"
+
+
+def _field(name: str) -> str:
+    lines = CPU_INFO.read_text().splitlines() if CPU_INFO.exists() else []
+    found = (line.partition(":")[2].strip() for line in lines if line.split(":")[0].strip() == name)
+    return next(found, "")

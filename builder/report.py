@@ -1,0 +1,174 @@
+"""The report of a build: report.json for machines, report.html for people."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from builder.gate import Figures
+from builder.trials import Trial
+from clip_har.config import Config
+
+TEMPLATE = "report.html.j2"
+LEAST_LOSS = 1e-8
+"""Of a cosine, in a picture of logarithms."""
+REPORT_JSON, REPORT_HTML = "report.json", "report.html"
+
+
+class Limits(Config):
+    """What the cores can do at most, measured in the build: operations a second."""
+
+    threads: int
+    """Cores at once."""
+    fp32: float | None
+    """Multiplications and additions of fp32 numbers."""
+    bf16: float | None = None
+    """Of bf16; none where the CPU has no instruction for them."""
+    int8: float | None = None
+    """Of int8 numbers, likewise."""
+
+
+class CandidateRow(Config):
+    """One candidate."""
+
+    model: str
+    """Graph."""
+    engine: str
+    """Library."""
+    precision: str
+    """Number format."""
+    verdict: str
+    """`passed`, or why it is refused."""
+    chosen: bool
+    """Whether it is served."""
+    note: str
+    """What could not be done here."""
+    figures: Figures | None
+    """The comparison with the trained model."""
+    min_cosine: float | None
+    """Smallest cosine of embeddings."""
+    top1_agreement: float | None
+    """Share of clips on which both name the same class first."""
+    threads: int | None
+    """Of the measured runs."""
+    rows_a_second: float | None
+    """Frames, clips or texts a second in batches."""
+    batch_ms: float | None
+    """Milliseconds of a batch."""
+    single_ms: float | None
+    """Milliseconds of a batch of one."""
+    speedup_vs_onnxruntime_fp32: float | None
+    """Times the speed of ONNX Runtime in fp32, in batches, within one run."""
+    share_of_int8_limit: float | None
+    """Of the machine's measured int8 arithmetic limit, or its fp32 limit where it has no int8."""
+    bytes: int | None
+    """Of the served file."""
+    build_seconds: float | None
+    """That the engine took."""
+
+
+class BuildReport(Config):
+    """Everything that a build found."""
+
+    profile: Mapping[str, Any]
+    """The build profile."""
+    checkpoints: Mapping[str, Any]
+    """What was built."""
+    trained: bool
+    """False where the weights guess no better than chance."""
+    held_out_clips: int
+    """Clips that candidates were compared on."""
+    limits: Limits
+    """What the machine can do."""
+    cpu: str
+    """Its name."""
+    operations_a_frame: float
+    """Multiplications and additions of the vision encoder for a frame."""
+    candidates: tuple[CandidateRow, ...]
+    """One row a candidate."""
+    quantization: Mapping[str, Any]
+    """How int8 graphs came about, by graph."""
+    temperatures: Mapping[str, Mapping[str, float]]
+    """Before and after quantizing, by public model; none where nothing was fitted again."""
+    end_to_end: Mapping[str, Mapping[str, float]]
+    """The chosen engines against the trained model, by public model."""
+    provenance: Mapping[str, Any]
+    """Date, versions, revision."""
+
+    @property
+    def chosen(self) -> dict[str, CandidateRow]:
+        """Rows that are served, by graph."""
+        return {row.model: row for row in self.candidates if row.chosen}
+
+
+def candidate_row(trial: Trial, limits: Limits, operations: float | None) -> CandidateRow:
+    """A trial as a row; `operations` are those of one row of its input, where they are known."""
+    made, speed = trial.made, trial.speed
+    figures = trial.verdict.figures if trial.verdict else None
+    share = None
+    if speed and operations:
+        limit = limits.int8 or limits.fp32
+        share = speed.rows_a_second * operations / limit if limit else None
+    return CandidateRow(
+        model=made.candidate.model.name,
+        engine=made.candidate.engine,
+        precision=made.candidate.precision,
+        verdict="; ".join(trial.faults) or "passed",
+        chosen=trial.chosen,
+        note=trial.note,
+        figures=figures,
+        min_cosine=figures.min_cosine if figures else None,
+        top1_agreement=figures.top1_agreement if figures else None,
+        threads=speed.threads if speed else None,
+        rows_a_second=speed.rows_a_second if speed else None,
+        batch_ms=speed.batch_ms if speed else None,
+        single_ms=speed.single_ms if speed else None,
+        speedup_vs_onnxruntime_fp32=speed.speedup if speed else None,
+        share_of_int8_limit=share,
+        bytes=None if made.fault else made.bytes,
+        build_seconds=made.seconds,
+    )
+
+
+def write_report(folder: Path, report: BuildReport) -> None:
+    """Writes report.json and report.html, which needs no other file."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    (folder / REPORT_JSON).write_text(report.model_dump_json(indent=2) + "\n")
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template(TEMPLATE).render(report=report, picture=_picture(report))
+    (folder / REPORT_HTML).write_text(page)
+
+
+def _picture(report: BuildReport) -> str:
+    """Speed against accuracy of the vision encoder's candidates, as SVG."""
+    import io
+
+    from matplotlib.figure import Figure
+
+    rows = [row for row in report.candidates if row.model == "vision_encoder"]
+    points = [
+        (row, row.rows_a_second, max(1 - row.min_cosine, LEAST_LOSS))
+        for row in rows
+        if row.rows_a_second is not None and row.min_cosine is not None
+    ]
+    if not points:
+        return ""
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for row, speed, lost in points:
+        axes.scatter(speed, lost, s=90 if row.chosen else 40, zorder=3)
+        name = f"{row.engine} {row.precision}{' (served)' if row.chosen else ''}"
+        axes.annotate(name, (speed, lost), xytext=(6, 6), textcoords="offset points")
+    axes.axhline(1 - report.profile["budget"]["min_cosine"], linestyle="--", linewidth=1)
+    axes.set(xlabel="frames a second", ylabel="1 - smallest cosine", yscale="log")
+    axes.set_xlim(0, 1.35 * max(speed for _, speed, _ in points))
+    axes.grid(alpha=0.3)
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()[text.getvalue().index("<svg") :]

@@ -1,0 +1,97 @@
+"""A build under way: which engine serves which graph."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from builder.candidates import Candidate, Made
+from builder.engines.engine import Session
+from builder.engines.onnx_runtime import OnnxRuntime
+from builder.graphs import SHARED_GRAPHS, VARIANT_GRAPHS
+from builder.held_out import clips_of_split, frames_of_clips
+from builder.proof import PUBLIC
+from builder.repository import ServedGraph
+from builder.temperature import temperatures_behind
+from builder.trials import Court, Trial
+from clip_har.contract import VISION_ENCODER, ServedModel
+from clip_har.dataset import DataSet
+
+
+@dataclass
+class Selection:
+    """The trials of all graphs, and what they lead to."""
+
+    data_set: DataSet
+    data: Path
+    court: Court
+    trials: dict[ServedModel, list[Trial]] = field(default_factory=dict)
+    temperatures: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Tries all candidates; raises ValueError where a graph has none within the budget."""
+        for model in SHARED_GRAPHS:
+            self.trials[model] = self.court.try_all(model)
+        if self._chosen(VISION_ENCODER).candidate.precision != "fp32":
+            self._fit_temperatures()
+        for kind in self.court.variants.models:
+            for model in VARIANT_GRAPHS[kind]:
+                self.trials[model] = self.court.try_all(model)
+
+    def _fit_temperatures(self) -> None:
+        """Behind an encoder that runs here and whose answers mean something."""
+        if not self.court.held_out.is_trained() or not self._trial(VISION_ENCODER).speed:
+            return
+        spec = self.court.variants.spec
+        clips = clips_of_split(self.data_set, "val", spec.labels, self.court.profile.gate_clips)
+        size = spec.preprocessing.image_size
+        frames, times = frames_of_clips(clips, self.data, spec.frames, size)
+        truth = torch.tensor([spec.labels.index(clip.label) for clip in clips])
+        encoder = self.session(VISION_ENCODER)
+        after = temperatures_behind(encoder, self.court.variants, frames, times, truth)
+        self.temperatures = {
+            PUBLIC[kind].name: {
+                "before": self.court.variants.models[kind].spec.temperature,
+                "after": temperature,
+            }
+            for kind, temperature in after.items()
+        }
+        self.court = self.court.with_temperatures(after)
+
+    def served(self) -> dict[ServedModel, ServedGraph]:
+        """The chosen engine of every graph."""
+        graphs: dict[ServedModel, ServedGraph] = {}
+        for model in self.trials:
+            trial, made = self._trial(model), self._chosen(model)
+            threads = trial.speed.threads if trial.speed else 0
+            engine = self.court.engines[made.candidate.engine]
+            used = threads if model in SHARED_GRAPHS else min(threads, 1)
+            graphs[model] = ServedGraph(engine, made.file, used)
+        return graphs
+
+    def session(self, model: ServedModel) -> Session:
+        """The chosen engine, opened; its graph in ONNX Runtime where it cannot run here."""
+        made, threads = self._chosen(model), max(self.court.threads)
+        candidate = made.candidate
+        if self.court.engines[candidate.engine].missing():
+            graph = self.court.graphs.path(model, candidate.graph_precision)
+            return OnnxRuntime().open(graph, threads)
+        return self.court.engines[candidate.engine].open(made.file, threads)
+
+    def candidate(self, model: ServedModel) -> Candidate:
+        """What serves a graph."""
+        return self._chosen(model).candidate
+
+    def quantization(self) -> dict[str, object]:
+        """How the int8 graphs came about."""
+        return {
+            model.name: self.court.graphs.notes(model, "int8")
+            for model, trials in self.trials.items()
+            if any(trial.made.candidate.graph_precision == "int8" for trial in trials)
+        }
+
+    def _trial(self, model: ServedModel) -> Trial:
+        return next(trial for trial in self.trials[model] if trial.chosen)
+
+    def _chosen(self, model: ServedModel) -> Made:
+        return self._trial(model).made

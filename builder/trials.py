@@ -1,0 +1,219 @@
+"""One graph's candidates on trial: built, judged, measured, one of them chosen.
+
+C clips, T frames, D embedding.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from builder.candidates import Candidate, Made, candidates_of, made_candidate, ranges_of
+from builder.checkpoints import Variants
+from builder.engines.engine import Array, Engine, EngineName, EngineRefusedError, Session, Tensors
+from builder.engines.onnx_runtime import OnnxRuntime
+from builder.gate import Figures, Verdict, class_figures, cosine_figures, judged
+from builder.graph_store import GraphStore
+from builder.graphs import VARIANT_GRAPHS
+from builder.held_out import HeldOut
+from builder.profile import BuildProfile
+from builder.temperature import set_temperatures
+from builder.tuner import Speed, best_candidate, measured_speeds
+from clip_har.contract import (
+    CLIP_EMBED,
+    FRAME_EMBEDS,
+    FRAMES,
+    PROBS,
+    TEXT_EMBED,
+    TEXT_ENCODER,
+    TIMES,
+    TOKENS,
+    VISION_ENCODER,
+    ServedModel,
+)
+from clip_har.progress import progress_bar
+from clip_har.spec import TemporalKind
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is known of one candidate."""
+
+    made: Made
+    verdict: Verdict | None = None
+    """None where it could not be run, not even its graph."""
+    speed: Speed | None = None
+    """None where it did not pass, or cannot run here."""
+    faults: tuple[str, ...] = ()
+    """Why it is not published; empty where it may be."""
+    note: str = ""
+    """What could not be done with it here."""
+    chosen: bool = False
+    """Whether it is the one that is served."""
+
+
+@dataclass(frozen=True)
+class Court:
+    """What all candidates of a build are judged by."""
+
+    profile: BuildProfile
+    variants: Variants
+    held_out: HeldOut
+    graphs: GraphStore
+    engines: Mapping[EngineName, Engine]
+    folder: Path
+    """Holds the served file of every candidate."""
+    threads: tuple[int, ...]
+    """Numbers of threads that encoders are tried with."""
+    most: Mapping[ServedModel, int]
+    """The max_batch_size of each graph's config.pbtxt."""
+
+    def with_temperatures(self, temperatures: Mapping[TemporalKind, float]) -> "Court":
+        """The same, once the models have other temperatures."""
+        set_temperatures(self.variants, temperatures)
+        return replace(self, held_out=self.held_out.seen_by(self.variants))
+
+    def try_all(self, model: ServedModel) -> list[Trial]:
+        """The trials of a graph's candidates; raises ValueError where none of them passes."""
+        spec = self.variants.spec
+        ranges = ranges_of(model, spec.sizes, spec.frames, self.most[model])
+        candidates = candidates_of(model, self.profile)
+        trials = {
+            one.name: self._judged(
+                made_candidate(one, self.engines[one.engine], self.graphs, ranges, self.folder)
+            )
+            for one in progress_bar(candidates, f"build and judge {model.name}")
+        }
+        passed = {name: trial for name, trial in trials.items() if not trial.faults}
+        if not passed:
+            told = "; ".join(f"{n}: {', '.join(t.faults)}" for n, t in trials.items())
+            raise ValueError(
+                f"{model.name}: no candidate of profile {self.profile.name} is within its budget, "
+                f"so nothing is published. {told}"
+            )
+        return self._chosen(model, trials, passed)
+
+    def _judged(self, made: Made) -> Trial:
+        if made.fault:
+            return Trial(made, faults=(made.fault,))
+        candidate, file, note = made.candidate, made.file, ""
+        engine = self.engines[candidate.engine]
+        if missing := engine.missing():
+            note = f"{candidate.engine} cannot run here, so its graph was judged in ONNX Runtime"
+            note += f" ({missing})"
+            engine = OnnxRuntime()
+            file = self.graphs.path(candidate.model, candidate.graph_precision)
+        try:
+            session = engine.open(file, max(self.threads))
+            figures = self._figures(candidate.model, session)
+        except (EngineRefusedError, RuntimeError) as error:
+            fault = f"could not be run: {str(error).splitlines()[0]}"
+            return Trial(made, faults=(fault,), note=note)
+        verdict = judged(figures, self.profile.budget, trained=self.held_out.is_trained())
+        return Trial(made, verdict=verdict, faults=verdict.faults, note=note)
+
+    def _figures(self, model: ServedModel, session: Session) -> Figures:
+        held_out, trained = self.held_out, self.held_out.is_trained()
+        if model is TEXT_ENCODER:
+            answer = session.run({TOKENS.name: held_out.tokens.numpy()})[TEXT_EMBED.name]
+            cosines = cosine_figures(held_out.text_embeds, torch.from_numpy(answer))
+            return Figures.model_validate({"rows": len(answer), **cosines})
+        kind = self._variant(model)
+        exact = held_out.recognised[kind]
+        cosines, probs = self._answer(model, kind, session)
+        classes = class_figures(exact.probs, probs, held_out.truth, trained=trained)
+        return Figures.model_validate({"rows": len(probs), **cosines, **classes})
+
+    @torch.inference_mode()
+    def _answer(
+        self, model: ServedModel, kind: TemporalKind, session: Session
+    ) -> tuple[dict[str, float], Tensor]:
+        """Cosines of what the graph gives, and the class probabilities that follow from it."""
+        held_out, trained = self.held_out, self.variants.models[kind]
+        exact = held_out.recognised[kind]
+        if model is VISION_ENCODER:
+            embeds = self.encoded(session, held_out.frames)
+            seen = trained.recognise(embeds, held_out.times)
+            return cosine_figures(held_out.frame_embeds, embeds), seen.probs
+        if model is VARIANT_GRAPHS_OF[kind][0]:
+            feeds = {
+                FRAME_EMBEDS.name: held_out.frame_embeds.numpy(),
+                TIMES.name: held_out.times.numpy(),
+            }
+            wanted = {tensor.name: feeds[tensor.name] for tensor in model.inputs}
+            pooled = torch.from_numpy(session.run(wanted)[CLIP_EMBED.name])
+            probs = (trained.head(pooled) / trained.spec.temperature).softmax(dim=-1)
+            return cosine_figures(exact.embedding, pooled), probs
+        probs = session.run({CLIP_EMBED.name: exact.embedding.numpy()})[PROBS.name]
+        return {}, torch.from_numpy(probs)
+
+    def encoded(self, session: Session, frames: Array) -> Tensor:
+        """Frame embeddings (C, T, D) of clips (C, T, S, S, 3), one clip at a time."""
+        rows = [session.run({FRAMES.name: clip[None]})[FRAME_EMBEDS.name] for clip in frames]
+        return torch.from_numpy(np.concatenate(rows))
+
+    def _variant(self, model: ServedModel) -> TemporalKind:
+        """The variant that a graph belongs to; the last one, of those that share it."""
+        kinds: list[TemporalKind] = list(self.variants.models)
+        owners: list[TemporalKind] = [kind for kind in kinds if model in VARIANT_GRAPHS_OF[kind]]
+        return (owners or kinds)[-1]
+
+    def _chosen(
+        self, model: ServedModel, trials: dict[str, Trial], passed: Mapping[str, Trial]
+    ) -> list[Trial]:
+        runnable = {
+            name: self._opener(trial.made) for name, trial in passed.items() if not trial.note
+        }
+        sizes = {name: trial.made.bytes for name, trial in passed.items()}
+        speeds: dict[str, Speed] = {}
+        if runnable:
+            batch, single = self._feeds(model, self.profile.batch), self._feeds(model, 1)
+            speeds = measured_speeds(runnable, self.threads, batch, single, self.profile.batch)
+            sizes = {name: sizes[name] for name in runnable}
+        best = best_candidate(self.profile.goal if runnable else "size", speeds, sizes)
+        return [
+            Trial(
+                trial.made,
+                trial.verdict,
+                speeds.get(name),
+                trial.faults,
+                trial.note,
+                chosen=name == best,
+            )
+            for name, trial in trials.items()
+        ]
+
+    def _opener(self, made: Made) -> Callable[[int], Session]:
+        engine = self.engines[made.candidate.engine]
+        return lambda threads: engine.open(made.file, threads)
+
+    def _feeds(self, model: ServedModel, rows: int) -> Tensors:
+        """Real inputs of a graph for `rows` frames, clips or texts."""
+        held_out = self.held_out
+        exact = held_out.recognised[self._variant(model)]
+        stacked = held_out.frames.reshape(-1, 1, *held_out.frames.shape[2:])
+        known: dict[str, Array] = {
+            FRAMES.name: stacked,
+            FRAME_EMBEDS.name: held_out.frame_embeds.numpy(),
+            TIMES.name: held_out.times.numpy(),
+            CLIP_EMBED.name: exact.embedding.numpy(),
+            TOKENS.name: held_out.tokens.numpy(),
+        }
+        return {
+            tensor.name: np.resize(known[tensor.name], (rows, *known[tensor.name].shape[1:]))
+            for tensor in model.inputs
+        }
+
+
+VARIANT_GRAPHS_OF: Mapping[TemporalKind, tuple[ServedModel, ...]] = {
+    kind: tuple(graphs) for kind, graphs in VARIANT_GRAPHS.items()
+}
+"""The graphs of a variant: first the pooling, then the classifier."""
+
+
+def candidate_of(trials: list[Trial]) -> Candidate:
+    """The one that was chosen."""
+    return next(trial.made.candidate for trial in trials if trial.chosen)
