@@ -108,7 +108,7 @@ def test_a_changed_clip_is_refused(build_base: BuildBase, mocap: Path, tmp_path:
             build_base(tmp_path / "product")
     finally:
         victim.write_bytes(good)
-    assert [path.name for path in tmp_path.iterdir()] == ["product.work"]
+    assert not (tmp_path / "product").exists()
 
 
 def test_clips_of_classes_that_the_checkpoint_does_not_know_are_left_out_and_counted(
