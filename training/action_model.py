@@ -79,19 +79,26 @@ class ActionModel(nn.Module):
         return joined.eval()
 
     def forward(
-        self, seen: Tensor, times: Tensor, texts: Tensor, pretrained: Tensor | None = None
+        self,
+        seen: Tensor,
+        times: Tensor,
+        texts: Tensor,
+        pretrained: Tensor | None = None,
+        noise: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Looks at B clips.
 
         `seen` is uint8 frames (B, T, S, S, 3) or frame embeddings (B, T, D); seconds (B, T), class
-        texts (K, D), mean embeddings of the pretrained CLIP (B, D). Gives for each variant NAME
+        texts (K, D), mean embeddings of the pretrained CLIP (B, D), what is added to the frame
+        embeddings before the action parts see them (B, T, D). Gives for each variant NAME
         `NAME.logits` of the head and `NAME.text_logits` (B, K), and `distance` (B,) where there is
         a `pretrained`.
         """
         embeds = self.frame_embeds(seen)  # (B, T, D)
+        told = embeds if noise is None else F.normalize(embeds + noise, dim=-1)  # (B, T, D)
         answers: dict[str, Tensor] = {}
         for name in self.kinds:
-            clip_embed = self.temporal[name](embeds, times)  # (B, D)
+            clip_embed = self.temporal[name](told, times)  # (B, D)
             answers[f"{name}.logits"] = self.heads[name](clip_embed)
             answers[f"{name}.text_logits"] = self.text_logits(clip_embed, texts)
         if pretrained is not None:

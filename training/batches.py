@@ -51,6 +51,8 @@ class Batch:
     """Seconds, (B, T)."""
     targets: Tensor
     """Class probabilities, (B, K)."""
+    noise: Tensor | None = None
+    """What is added to the frame embeddings, (B, T, D)."""
     faults: tuple[str, ...] = ()
     """Clips that could not be decoded, and were replaced by others."""
 
@@ -131,20 +133,25 @@ class FeatureBatches:
         embeds, times, labels = played_backwards(
             embeds, times, labels, asked, self.classes.backwards
         )
-        noise = self.schedule.settings.noise
-        if noise:
-            drawn = [_noise(view, embeds.shape[1:]) for view in views]
-            embeds = F.normalize(embeds + noise * torch.stack(drawn), dim=-1)
-        return Batch(embeds, times, F.one_hot(labels, self.classes.count).float())
+        noise = _noise(views, self.schedule.settings.noise, embeds.shape[-1])
+        return Batch(embeds, times, F.one_hot(labels, self.classes.count).float(), noise)
 
 
 class ClipBatches:
     """Batches of clips that are decoded and augmented in processes beside this one."""
 
     def __init__(
-        self, source: "ClipSource", schedule: Schedule, classes: Classes, share: Share, workers: int
+        self,
+        source: "ClipSource",
+        schedule: Schedule,
+        classes: Classes,
+        share: Share,
+        workers: int,
+        dim: int,
     ) -> None:
+        """`dim` is that of the embeddings which the frames will become."""
         self.source, self.schedule, self.classes, self.share = source, schedule, classes, share
+        self.dim = dim
         self.workers = min(workers, len(os.sched_getaffinity(0)))
 
     def steps(self, start: int) -> Iterator[list[Batch]]:
@@ -177,7 +184,9 @@ class ClipBatches:
         targets = F.one_hot(labels, self.classes.count).float()
         rng = np.random.default_rng((*items[0].view.seed, 5))
         seen, targets = mixed(seen, targets, self.schedule.settings.augmentation, rng)
-        return Batch(seen, times, targets, tuple(fault for item in items for fault in item.faults))
+        noise = _noise([item.view for item in items], self.schedule.settings.noise, self.dim)
+        faults = tuple(fault for item in items for fault in item.faults)
+        return Batch(seen, times, targets, noise, faults)
 
 
 @dataclass(frozen=True)
@@ -248,10 +257,15 @@ class ClipSource(Dataset[Item]):
         return seen.frames, times, seen.flipped
 
 
-def _noise(view: View, shape: torch.Size) -> Tensor:
-    """A random vector of about unit length for every frame, (T, D)."""
-    drawn = np.random.default_rng((*view.seed, 4)).standard_normal(shape, dtype=np.float32)
-    return torch.from_numpy(drawn) / math.sqrt(shape[-1])
+def _noise(views: Sequence[View], length: float, dim: int) -> Tensor | None:
+    """A random vector of about that length for every frame of every view, (B, T, D)."""
+    if not length:
+        return None
+    drawn = [
+        np.random.default_rng((*view.seed, 6)).standard_normal((len(view.places), dim), np.float32)
+        for view in views
+    ]
+    return torch.from_numpy(np.stack(drawn)) * (length / math.sqrt(dim))
 
 
 def _begin_worker(_number: int) -> None:

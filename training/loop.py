@@ -156,7 +156,8 @@ class _Fit:
         device, course = self.accelerator.device, self.course
         seen, times = batch.seen.to(device), batch.times.to(device)
         pretrained = course.pretrained(seen).mean(dim=1) if course.pretrained else None
-        answers = self.wrapped(seen, times, course.texts.to(device), pretrained)
+        noise = None if batch.noise is None else batch.noise.to(device)
+        answers = self.wrapped(seen, times, course.texts.to(device), pretrained, noise)
         whole = {name: gathered(answer.float()) for name, answer in answers.items()}
         targets = gathered(batch.targets.to(device))
         return action_loss(whole, targets, course.config.variants, self.stage)

@@ -61,7 +61,7 @@ class Stage(Config):
     ema: float = Field(default=0.0, ge=0, lt=1)
     """Decay of the moving average of the weights that the stage ends with; 0: the last weights."""
     noise: float = Field(default=0.0, ge=0)
-    """`frozen`: length of the random vector added to each frame embedding (their length is 1)."""
+    """Length of the random vector added to each frame embedding (their own length is 1)."""
     patience: int = Field(default=0, ge=0)
     """Validations without a better result before the stage stops, and ends with the best weights;
     0: it runs to its end."""

@@ -117,7 +117,8 @@ def _course(run: Run, name: str, state: Path) -> Course:
     else:
         size = run.spec.preprocessing.image_size
         source = ClipSource(run.data, clips, run.spec.labels, size, settings.augmentation)
-        batches = ClipBatches(source, schedule, run.classes, run.share, config.workers)
+        dim = run.spec.embed_dim
+        batches = ClipBatches(source, schedule, run.classes, run.share, config.workers, dim)
     return Course(
         name=name,
         config=config,

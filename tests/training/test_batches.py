@@ -66,6 +66,7 @@ def same(one: Sequence[list[Batch]], other: Sequence[list[Batch]]) -> bool:
         torch.equal(a.seen, b.seen)
         and torch.equal(a.times, b.times)
         and torch.equal(a.targets, b.targets)
+        and (a.noise is b.noise is None or torch.equal(a.noise, b.noise))
         for a, b in pairs
     )
 
@@ -164,7 +165,7 @@ def test_a_feature_batch_holds_the_embeddings_of_its_views(by_hand: FeatureSet) 
             assert torch.equal(batch.seen[row], expected)
 
 
-def test_noise_keeps_embeddings_of_length_one_and_belongs_to_the_view() -> None:
+def test_noise_has_its_length_and_belongs_to_the_view() -> None:
     torch.manual_seed(0)
     features = FeatureSet(
         embeds=torch.nn.functional.normalize(torch.randn(2, 3, 16), dim=-1),
@@ -174,11 +175,15 @@ def test_noise_keeps_embeddings_of_length_one_and_belongs_to_the_view() -> None:
     )
     plain, noisy, again = (feature_steps(features, noise=noise) for noise in (0, 0.1, 0.1))
     assert same(noisy, again)
-    a, b = plain[0][0].seen, noisy[0][0].seen
-    torch.testing.assert_close(b.norm(dim=-1), torch.ones(b.shape[:2]))
-    distance = (a - b).norm(dim=-1)
-    assert distance.min() > 0.05
-    assert distance.max() < 0.2
+    assert plain[0][0].noise is None
+    batch = noisy[0][0]
+    assert torch.equal(batch.seen, plain[0][0].seen)
+    assert batch.noise is not None
+    assert batch.noise.shape == batch.seen.shape
+    lengths = batch.noise.norm(dim=-1)
+    assert lengths.min() > 0.05
+    assert lengths.max() < 0.2
+    assert len(lengths.flatten().unique()) == lengths.numel()
 
 
 def test_a_resumed_stage_sees_the_steps_that_are_left(by_hand: FeatureSet) -> None:
@@ -213,7 +218,7 @@ def test_batches_are_the_same_for_any_number_of_workers(rendered: Path, clips: l
     classes = Classes(len(clips), torch.full((len(clips),), -1))
 
     def steps(workers: int, start: int = 0) -> list[list[Batch]]:
-        batches = ClipBatches(source(rendered, clips, **changes), plan, classes, ALONE, workers)
+        batches = ClipBatches(source(rendered, clips, **changes), plan, classes, ALONE, workers, 16)
         batches.workers = workers  # on a machine with one core as well
         return list(batches.steps(start))
 

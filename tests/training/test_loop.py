@@ -40,7 +40,7 @@ class MadeBatches:
             embeds = self.embeds * (math.nan if step >= self.spoilt_from else 1)
             faults = (f"clip {step}",)
             yield [
-                Batch(seen, times, truth, faults)
+                Batch(seen, times, truth, faults=faults)
                 for seen, truth in zip(embeds.chunk(parts), self.targets.chunk(parts), strict=True)
             ]
 

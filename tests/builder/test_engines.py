@@ -1,0 +1,78 @@
+"""Engines on a CPU: what they build runs as Triton would run it, and is described."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from builder.cpu import cpu_flags
+from builder.engines import open_vino
+from builder.engines.engine import Engine, EngineMissingError, EngineRefusedError
+from builder.engines.onnx_runtime import OnnxRuntime
+from builder.engines.open_vino import OpenVino
+from clip_har.contract import FRAME_EMBEDS, FRAMES, VISION_ENCODER, ServedModel
+
+Graphs = dict[ServedModel, Path]
+ENGINES: tuple[Engine, ...] = (OnnxRuntime(), OpenVino())
+by_engine = pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.name)
+
+
+@by_engine
+def test_a_built_file_answers_for_any_batch_and_number_of_frames(
+    engine: Engine, graphs: Graphs, tmp_path: Path
+) -> None:
+    assert engine.missing() == ""
+    file = tmp_path / engine.file
+    engine.build(graphs[VISION_ENCODER], file, {})
+    session, exact = engine.open(file, 2), OnnxRuntime().open(graphs[VISION_ENCODER], 1)
+    random = np.random.default_rng(0)
+    for batch, frames in ((1, 8), (3, 2), (8, 1)):
+        pixels = random.integers(0, 256, (batch, frames, 32, 32, 3), dtype=np.uint8)
+        told = session.run({FRAMES.name: pixels})[FRAME_EMBEDS.name]
+        truth = exact.run({FRAMES.name: pixels})[FRAME_EMBEDS.name]
+        assert told.shape == truth.shape == (batch, frames, 16)
+        assert (told * truth).sum(axis=-1).min() > 0.995
+    told = engine.describe(file)
+    assert told.engine == engine.name
+    assert told.version == engine.version()
+
+
+@by_engine
+def test_what_is_no_graph_is_refused_with_its_name(engine: Engine, tmp_path: Path) -> None:
+    graph, file = tmp_path / "broken.onnx", tmp_path / "served.onnx"
+    graph.write_bytes(b"not a graph")
+    with pytest.raises(EngineRefusedError, match=r"broken\.onnx"):
+        engine.build(graph, file, {})
+    assert not file.exists()
+
+
+@by_engine
+def test_a_truncated_graph_is_refused(engine: Engine, graphs: Graphs, tmp_path: Path) -> None:
+    graph = tmp_path / "half.onnx"
+    whole = graphs[VISION_ENCODER].read_bytes()
+    graph.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(EngineRefusedError, match=r"half\.onnx"):
+        engine.build(graph, tmp_path / "served.onnx", {})
+
+
+def test_openvino_that_dies_takes_only_its_probe_with_it(
+    graphs: Graphs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        open_vino, "PROBE", "import os; os.kill(os.getpid(), 8)"
+    )
+    with pytest.raises(EngineRefusedError, match="signal 8"):
+        OpenVino().build(graphs[VISION_ENCODER], tmp_path / "served.onnx", {})
+
+
+def test_openvino_that_is_not_installed_says_how_to_get_it(
+    graphs: Graphs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    with pytest.raises(EngineMissingError, match=r"pip install '\.\[builder\]'"):
+        OpenVino().build(graphs[VISION_ENCODER], tmp_path / "served.onnx", {})
+
+
+def test_bf16_is_asked_for_where_the_cpu_has_it() -> None:
+    has = not cpu_flags().isdisjoint(open_vino.BF16_FLAGS)
+    assert ("HINT_BF16" in OpenVino().parameters(2)) == has
