@@ -48,9 +48,7 @@ INSTRUCTIONS: dict[str, tuple[Instruction, ...]] = {
         ),
     ),
     "int8": (
-        Instruction(
-            "avx512_vnni", "llvm.x86.avx512.vpdpbusd.512", "i32", 16, "<64 x i8>", 128
-        ),
+        Instruction("avx512_vnni", "llvm.x86.avx512.vpdpbusd.512", "i32", 16, "<64 x i8>", 128),
         Instruction("avx_vnni", "llvm.x86.avx512.vpdpbusd.256", "i32", 8, "<32 x i8>", 64),
     ),
 }

@@ -93,5 +93,7 @@ def _rename_halves(graph: onnx.ModelProto, original: dict[str, TensorProto]) -> 
 def _bf16_of(weight: TensorProto, name: str) -> TensorProto:
     import ml_dtypes
 
-    values = numpy_helper.to_array(weight).astype(np.float32)
+    most = float(ml_dtypes.finfo(ml_dtypes.bfloat16).max)
+    # A mask of the lowest fp32 number would be rounded to minus infinity.
+    values = numpy_helper.to_array(weight).astype(np.float32).clip(-most, most)
     return numpy_helper.from_array(values.astype(ml_dtypes.bfloat16), name)

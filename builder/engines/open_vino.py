@@ -25,8 +25,7 @@ from builder.engines.engine import (
 
 BF16_FLAGS = ("avx512_bf16", "amx_bf16")
 PROBE = (
-    "import sys, openvino; "
-    "openvino.Core().compile_model(sys.argv[1], 'CPU').create_infer_request()"
+    "import sys, openvino; openvino.Core().compile_model(sys.argv[1], 'CPU').create_infer_request()"
 )
 PROBE_SECONDS = 300
 

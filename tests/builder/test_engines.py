@@ -58,9 +58,7 @@ def test_a_truncated_graph_is_refused(engine: Engine, graphs: Graphs, tmp_path: 
 def test_openvino_that_dies_takes_only_its_probe_with_it(
     graphs: Graphs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        open_vino, "PROBE", "import os; os.kill(os.getpid(), 8)"
-    )
+    monkeypatch.setattr(open_vino, "PROBE", "import os; os.kill(os.getpid(), 8)")
     with pytest.raises(EngineRefusedError, match="signal 8"):
         OpenVino().build(graphs[VISION_ENCODER], tmp_path / "served.onnx", {})
 

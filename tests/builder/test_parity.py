@@ -95,7 +95,7 @@ def test_the_published_graphs_pass_by_far(
     for parity in compared(graphs, variants, mocap):
         parity.check("har", profile.budget, trained=True)
         assert parity.clips == 2 * len(variants.spec.labels)
-        assert parity.max_probability_error <= 1e-5
+        assert parity.max_probability_error <= 2e-5
 
 
 @pytest.mark.parametrize("sabotage", SABOTAGES)

@@ -27,12 +27,12 @@ class Sleeper:
 def test_candidates_are_compared_and_each_takes_the_threads_that_suit_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tuner, "ROUNDS", 5)
+    monkeypatch.setattr(tuner, "ROUNDS", 3)
     speeds = measured_speeds(
         {
-            "slow": lambda threads: Sleeper(0.002),
-            "fast": lambda threads: Sleeper(0.0005 if threads == 1 else 0.004),
-            "batches": lambda threads: Sleeper(0.0002, run=0.004),
+            "slow": lambda threads: Sleeper(0.01),
+            "fast": lambda threads: Sleeper(0.002 if threads == 1 else 0.02),
+            "batches": lambda threads: Sleeper(0.001, run=0.02),
         },
         (1, 2),
         BATCH,
