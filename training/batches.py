@@ -262,7 +262,7 @@ def _noise(views: Sequence[View], length: float, dim: int) -> Tensor | None:
     if not length:
         return None
     drawn = [
-        np.random.default_rng((*view.seed, 6)).standard_normal((len(view.places), dim), np.float32)
+        np.random.default_rng((*view.seed, 4)).standard_normal((len(view.places), dim), np.float32)
         for view in views
     ]
     return torch.from_numpy(np.stack(drawn)) * (length / math.sqrt(dim))
