@@ -132,7 +132,7 @@ class GraphStore:
 
 def code_hash(root: Path) -> str:
     """Hash over the code that makes graphs."""
-    files = ("graphs", "onnx_export", "precision", "quantization", "graph_store", "fusion")
+    files = ("graphs", "onnx_export", "precision", "quantization", "graph_store")
     return fingerprint(
         {
             **{name: tree_hash(root / "builder" / f"{name}.py") for name in files},

@@ -27,9 +27,9 @@ def int8_from_graph(
 
     `alpha` is SmoothQuant's, 0 for none; `kept_float` names nodes that stay as they are.
     """
-    with _quiet_nncf():
-        import nncf
+    import nncf
 
+    with _quiet("nncf"):
         smooth = nncf.AdvancedSmoothQuantParameters(matmul=alpha or -1)
         return nncf.quantize(
             graph,
@@ -160,17 +160,12 @@ def _values(graph: onnx.ModelProto, names: Sequence[str], clips: Sequence[Tensor
 
 
 @contextmanager
-def _quiet_nncf() -> Generator[None]:
-    with _quiet("nncf"):
-        yield
-
-
-@contextmanager
 def _quiet(name: str) -> Generator[None]:
     """Keeps a library's notes off the terminal."""
     logger = logging.getLogger(name)
-    level, logger.level = logger.level, logging.ERROR
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.level = level
+        logger.setLevel(level)
