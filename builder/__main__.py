@@ -49,6 +49,8 @@ def build(
     target = out or Path("build") / settings.name
     done = build(settings, checkpoints, data, target)
     console.print(_candidate_table(done.report))
+    for remark in _remarks(done.report):
+        console.print(remark, highlight=False)
     console.print(_parity_table(done.report))
     if done.left_out:
         console.print(
@@ -132,33 +134,34 @@ def _tell_version(live: Path, done: "Published") -> None:
 
 def _candidate_table(report: "BuildReport") -> Table:
     table = Table(title=f"candidates for {report.profile['goal']}")
-    names = (
-        "graph",
-        "engine",
-        "precision",
-        "speed",
-        "int8 limit",
-        "min cosine",
-        "top-1",
-        "verdict",
-    )
-    for name in names:
-        right = name in ("speed", "int8 limit", "min cosine", "top-1")
-        table.add_column(name, justify="right" if right else "left")
+    table.add_column("graph")
+    table.add_column("candidate", no_wrap=True)
+    for name in ("speed", "int8 limit", "min cosine", "top-1"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("")
     for row in report.candidates:
-        shown = "served" if row.chosen else row.verdict
+        passed = row.verdict == "passed"
         table.add_row(
             row.model,
-            row.engine,
-            row.precision,
+            f"{row.engine} {row.precision}",
             _shown(row.speedup_vs_onnxruntime_fp32, "{:.2f} x"),
             _shown(row.share_of_int8_limit, "{:.0%}"),
-            _shown(row.min_cosine, "{:.6f}"),
-            _shown(row.top1_agreement, "{:.2%}"),
-            f"{shown} ({row.note})" if row.note else shown,
-            style="bold" if row.chosen else None,
+            _shown(row.min_cosine, "{:.4f}"),
+            _shown(row.top1_agreement, "{:.1%}"),
+            "served" if row.chosen else "passed" if passed else "refused",
+            style="bold" if row.chosen else None if passed else "dim",
         )
     return table
+
+
+def _remarks(report: "BuildReport") -> list[str]:
+    """Why candidates were refused, and what could not be done with them here."""
+    return [
+        f"{row.model}, {row.engine} {row.precision}: {told}"
+        for row in report.candidates
+        for told in ([row.verdict] if row.verdict != "passed" else [])
+        + [row.note][: bool(row.note)]
+    ]
 
 
 def _shown(value: float | None, form: str) -> str:

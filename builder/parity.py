@@ -54,19 +54,24 @@ class Parity:
     min_cosine: float = 1.0
     """Smallest cosine between embeddings."""
     top1_agreement: float = 1.0
-    """Share of clips on which both name the same class first."""
-    _agreed: int = field(default=0, repr=False)
+    """Share of videos on which both name the same class first."""
+    _agreed: list[bool] = field(default_factory=list[bool], repr=False)
 
-    def add(self, reference: Answer, candidate: Answer) -> None:
-        """Takes one more clip into account."""
+    def add(self, reference: Answer, candidate: Answer, *, still: bool = False) -> None:
+        """Takes one more clip into account.
+
+        A still picture says little of an action, so which class comes first is often a near tie;
+        its probabilities and its embedding are held to the budget all the same.
+        """
         error = float(np.abs(reference.probs - candidate.probs).max())
         cosine = float(reference.embedding @ candidate.embedding)
-        self._agreed += int(reference.probs.argmax() == candidate.probs.argmax())
+        if not still:
+            self._agreed.append(bool(reference.probs.argmax() == candidate.probs.argmax()))
+            self.top1_agreement = sum(self._agreed) / len(self._agreed)
         self.clips += 1
         # NaN compares false with everything: turn it into the worst value, not into no difference.
         self.max_probability_error = max(self.max_probability_error, _or_worst(error, np.inf))
         self.min_cosine = min(self.min_cosine, _or_worst(cosine, -1.0))
-        self.top1_agreement = self._agreed / self.clips
 
     def check(self, name: str, budget: Budget, *, trained: bool) -> None:
         """Raises ValueError where the engines lost more than the budget allows.

@@ -36,6 +36,7 @@ def proof_of_engines(
     clips: list[ReferenceClip] = []
     size = variants.spec.preprocessing.image_size
     samples = parity_samples(data_set, variants.spec.labels, CLIPS)
+    stills = {still.path for still in data_set.stills}
     for sample in progress_bar(samples, "prove parity"):
         media = sample_bytes(data, sample)
         frames, times = frames_from_media(media, variants.spec.frames, size, Limits())
@@ -44,7 +45,7 @@ def proof_of_engines(
             name = PUBLIC[kind].name
             exact = torch_answer(model, frames, times)
             served = chain.answer(kind, frames, times)
-            parity[name].add(exact, served)
+            parity[name].add(exact, served, still=sample.path in stills)
             told[name] = Answers(torch=_floats(exact), onnx=_floats(served))
         clips.append(ReferenceClip(path=sample.path, sha256=sample.sha256, models=told))
     for name, figures in parity.items():
