@@ -134,16 +134,17 @@ def _tell_version(live: Path, done: "Published") -> None:
 
 def _candidate_table(report: "BuildReport") -> Table:
     table = Table(title=f"candidates for {report.profile['goal']}")
-    table.add_column("graph")
-    table.add_column("candidate", no_wrap=True)
+    table.add_column("graph, candidate", no_wrap=True)
     for name in ("speed", "int8 limit", "min cosine", "top-1"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
+    model = ""
     for row in report.candidates:
+        if row.model != model:
+            table.add_row(model := row.model)
         passed = row.verdict == "passed"
         table.add_row(
-            row.model,
-            f"{row.engine} {row.precision}",
+            f"  {row.engine} {row.precision}",
             _shown(row.speedup_vs_onnxruntime_fp32, "{:.2f} x"),
             _shown(row.share_of_int8_limit, "{:.0%}"),
             _shown(row.min_cosine, "{:.4f}"),
@@ -159,8 +160,8 @@ def _remarks(report: "BuildReport") -> list[str]:
     return [
         f"{row.model}, {row.engine} {row.precision}: {told}"
         for row in report.candidates
-        for told in ([row.verdict] if row.verdict != "passed" else [])
-        + [row.note][: bool(row.note)]
+        for told in (row.verdict if row.verdict != "passed" else "", row.note)
+        if told
     ]
 
 
