@@ -20,9 +20,9 @@ CONTEXT, VOCABULARY = 77, 49408  # of OpenAI's CLIPs, as all sizes that are not 
 def main(
     backbone: Annotated[Literal["vit-b-32", "vit-b-16"], typer.Option(help="Vision tower.")],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
-    data: Annotated[
-        Path, typer.Option(help="Data set whose labels it has.")
-    ] = Path("build/data/mocap"),
+    data: Annotated[Path, typer.Option(help="Data set whose labels it has.")] = Path(
+        "build/data/mocap"
+    ),
     frames: Annotated[int, typer.Option(help="Frames sampled from a video.")] = 8,
     seed: Annotated[int, typer.Option(help="Of the weights.")] = 0,
 ) -> None:

@@ -19,7 +19,7 @@ INDEX = [
 
 
 class Index(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         body = json.dumps(INDEX).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
