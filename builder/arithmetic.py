@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 SUMS = 16  # independent ones: enough to hide the latency of an instruction
-STEPS = 1_000_000
+STEPS = 5_000_000
 TRIALS = 7
 
 

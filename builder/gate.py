@@ -92,7 +92,7 @@ def judged(figures: Figures, budget: Budget, *, trained: bool) -> Verdict:
     ]
     if trained:
         limits += [
-            ("top-1 agreement", f.top1_agreement, b.min_top1_agreement, False),
+            ("top-1 agreement", f.top1_agreement, b.least_agreement(f.rows), False),
             ("accuracy drop in points", f.accuracy_drop, b.max_accuracy_drop, True),
         ]
     faults = [

@@ -20,9 +20,15 @@ class Budget(Config):
     max_probability_error: float = Field(gt=0)
     """Largest absolute difference of a class probability on any clip."""
     min_top1_agreement: float = Field(gt=0, le=1)
-    """Share of clips on which both name the same class first."""
+    """Share of clips on which both name the same class first; below 1, one clip may differ."""
     max_accuracy_drop: float = Field(ge=0)
     """Points of top-1 accuracy that may be lost, in percent."""
+
+    def least_agreement(self, clips: int) -> float:
+        """The share of so many clips that must agree: few clips cannot show a fine share."""
+        if self.min_top1_agreement == 1 or not clips:
+            return 1.0
+        return min(self.min_top1_agreement, 1 - 1 / clips)
 
 
 class Quantization(Config):
@@ -32,7 +38,7 @@ class Quantization(Config):
     """Training clips whose ranges they are calibrated on."""
     smooth_quant: tuple[float, ...] = Field(default=(0.0, 0.5), min_length=1)
     """Strengths of SmoothQuant that are tried, 0 for none; the nearest to the exact graph stays."""
-    max_layer_error: float = Field(default=0.1, gt=0)
+    max_layer_error: float = Field(default=0.03, gt=0)
     """A product that is further off than this share of its length stays float."""
 
 

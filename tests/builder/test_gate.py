@@ -65,3 +65,11 @@ def test_what_is_not_a_number_is_the_worst(spoilt: float) -> None:
 
 def test_nothing_compared_is_a_fault() -> None:
     assert judged(Figures(rows=0), BUDGET, trained=True).faults == ("nothing was compared",)
+
+
+@pytest.mark.parametrize(("clips", "wanted", "least"), [(20, 0.995, 0.95), (1000, 0.995, 0.995)])
+def test_of_few_clips_one_may_differ(clips: int, wanted: float, least: float) -> None:
+    budget = BUDGET.model_copy(update={"min_top1_agreement": wanted})
+    assert budget.least_agreement(clips) == pytest.approx(least)
+    exact = BUDGET.model_copy(update={"min_top1_agreement": 1.0})
+    assert exact.least_agreement(clips) == 1
