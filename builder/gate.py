@@ -93,7 +93,7 @@ def judged(figures: Figures, budget: Budget, *, trained: bool) -> Verdict:
     if trained:
         limits += [
             ("top-1 agreement", f.top1_agreement, b.least_agreement(f.rows), False),
-            ("accuracy drop in points", f.accuracy_drop, b.max_accuracy_drop, True),
+            ("accuracy drop in points", f.accuracy_drop, b.most_drop(f.rows), True),
         ]
     faults = [
         f"{name} {found:.5g} ({'at most' if most else 'at least'} {limit:g})"

@@ -22,13 +22,19 @@ class Budget(Config):
     min_top1_agreement: float = Field(gt=0, le=1)
     """Share of clips on which both name the same class first; below 1, one clip may differ."""
     max_accuracy_drop: float = Field(ge=0)
-    """Points of top-1 accuracy that may be lost, in percent."""
+    """Points of top-1 accuracy that may be lost, in percent; above 0, one clip may be."""
 
     def least_agreement(self, clips: int) -> float:
         """The share of so many clips that must agree: few clips cannot show a fine share."""
         if self.min_top1_agreement == 1 or not clips:
             return 1.0
         return min(self.min_top1_agreement, 1 - 1 / clips)
+
+    def most_drop(self, clips: int) -> float:
+        """The points of accuracy that may be lost on so many clips: likewise, one of them."""
+        if not self.max_accuracy_drop or not clips:
+            return 0.0
+        return max(self.max_accuracy_drop, 100 / clips)
 
 
 class Quantization(Config):

@@ -71,5 +71,6 @@ def test_nothing_compared_is_a_fault() -> None:
 def test_of_few_clips_one_may_differ(clips: int, wanted: float, least: float) -> None:
     budget = BUDGET.model_copy(update={"min_top1_agreement": wanted})
     assert budget.least_agreement(clips) == pytest.approx(least)
+    assert budget.most_drop(clips) == pytest.approx(max(0.5, 100 / clips))
     exact = BUDGET.model_copy(update={"min_top1_agreement": 1.0})
     assert exact.least_agreement(clips) == 1
