@@ -135,7 +135,7 @@ def _tell_version(live: Path, done: "Published") -> None:
 def _candidate_table(report: "BuildReport") -> Table:
     table = Table(title=f"candidates for {report.profile['goal']}")
     table.add_column("graph, candidate", no_wrap=True)
-    for name in ("speed", "int8 limit", "min cosine", "top-1"):
+    for name in ("speed", "limit", "cosine", "top-1"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     model = ""
