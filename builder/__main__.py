@@ -156,13 +156,13 @@ def _candidate_table(report: "BuildReport") -> Table:
 
 
 def _remarks(report: "BuildReport") -> list[str]:
-    """Why candidates were refused, and what could not be done with them here."""
-    return [
-        f"{row.model}, {row.engine} {row.precision}: {told}"
+    """Why candidates were refused, and what could not be done with some of them here."""
+    refused = [
+        f"{row.model}, {row.engine} {row.precision}: {row.verdict}"
         for row in report.candidates
-        for told in (row.verdict if row.verdict != "passed" else "", row.note)
-        if told
+        if row.verdict != "passed"
     ]
+    return [*refused, *dict.fromkeys(row.note for row in report.candidates if row.note)]
 
 
 def _shown(value: float | None, form: str) -> str:
