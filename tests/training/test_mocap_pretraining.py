@@ -14,8 +14,8 @@ from training.mocap.take import Take, draw_take
 
 # Drawn by the code that assets/mocap-clip was made with.
 TAKES = {
-    "train": "ffccc2bbfb57d8dc36521649fec378d94e63d04264756c83d17fe2fbbfcf8d03",
-    "val": "ef716b60e95ec101a81d79f0ddc873bce791255dd5f3e89beb74f98bdbade21b",
+    "train": "52e6058d383fad50781cfcea0df727602df63bc99ccfd4601a1ba6859ea6f23b",
+    "val": "8260f99a51b6e313f3a5a346895b25bdd1b3c4e2c4935a6f07f561a3cfae28bc",
 }
 SENTENCES = "89ba397404b43146769cf7ccc6a5fa14acda932100e2aa8069930f241d2cd02c"
 
@@ -31,11 +31,11 @@ def numbers(take: Take) -> np.ndarray:
 def test_a_seed_gives_the_takes_that_the_clip_was_pretrained_on(split: SplitName) -> None:
     digest = hashlib.sha256()
     for number in range(4 * len(PRETRAINED_ACTIONS)):
-        rng = np.random.default_rng([20261123, number])
+        rng = np.random.default_rng([20261124, number])
         action = PRETRAINED_ACTIONS[number % len(PRETRAINED_ACTIONS)]
         take = draw_take(action, SPLIT_RANGES[split], rng)
         picked = rng.choice(take.times(20), 8)
-        assert take.look.texture == "blotches"
+        digest.update(take.look.texture.encode())
         digest.update((np.round(numbers(take), 6) + 0.0).tobytes())  # + 0.0: no -0.0
         digest.update(attributes_of(take, picked).tobytes())
     assert digest.hexdigest() == TAKES[split]
