@@ -1,6 +1,5 @@
 """Checkpoints and a profile to a servable repository, with its proof beside it."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from builder.arithmetic import operations_a_second
 from builder.candidates import engines_of
 from builder.checkpoints import Variants, variants_from_folder
-from builder.cpu import cpu_flags, cpu_name
+from builder.cpu import cpu_flags, cpu_name, usable_cores
 from builder.engines.engine import Tensors
 from builder.graph_store import GraphStore, code_hash
 from builder.graphs import SHARED_GRAPHS, VARIANT_GRAPHS
@@ -94,11 +93,6 @@ def build(profile: BuildProfile, checkpoints: Path, data: Path, out: Path) -> Bu
         report = _written(selection, staging, variants)
         record_inputs(staging, made_from)
     return Build(out, report, True, left_out)
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def _made_from(profile: BuildProfile, variants: Variants, data: Path) -> str:

@@ -1,5 +1,6 @@
 """What the CPU is, as Linux tells it."""
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +17,11 @@ def cpu_flags() -> frozenset[str]:
 def cpu_name() -> str:
     """Such as `AMD EPYC`."""
     return _field("model name") or "unknown CPU"
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def _field(name: str) -> str:

@@ -11,10 +11,8 @@ from pydantic import Field
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from builder.held_out import HeldOut
 from builder.profile import Budget
 from clip_har.config import Config
-from clip_har.spec import TemporalKind
 
 BINS = 15
 RESAMPLES = 2000
@@ -101,11 +99,6 @@ def judged(figures: Figures, budget: Budget, *, trained: bool) -> Verdict:
         if found is not None and (found > limit if most else found < limit)
     ]
     return Verdict(figures, tuple(faults if figures.rows else ["nothing was compared"]))
-
-
-def best_variant(held_out: HeldOut) -> TemporalKind:
-    """The variant whose answers an encoder is judged by: the last, which looks at the order."""
-    return list(held_out.recognised)[-1]
 
 
 def _hits(probs: Tensor, truth: Tensor) -> Tensor:

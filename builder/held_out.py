@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from builder.checkpoints import Variants
+from builder.engines.engine import Session
+from clip_har.contract import FRAME_EMBEDS, FRAMES
 from clip_har.dataset import DataSet, Sample, SplitName, sample_bytes
 from clip_har.limits import Limits
 from clip_har.media import frames_from_media
@@ -88,6 +90,12 @@ def frames_of_clips(
     seen = [frames_from_media(sample_bytes(data, clip), frames, size, Limits()) for clip in clips]
     pixels, times = zip(*seen, strict=True)
     return np.stack(pixels), torch.from_numpy(np.stack(times))
+
+
+def frame_embeds_of_clips(encoder: Session, frames: np.ndarray) -> Tensor:
+    """An engine's embeddings (C, T, D) of clips (C, T, S, S, 3), one clip at a time."""
+    rows = [encoder.run({FRAMES.name: clip[None]})[FRAME_EMBEDS.name] for clip in frames]
+    return torch.from_numpy(np.concatenate(rows))
 
 
 @torch.inference_mode()

@@ -1,7 +1,6 @@
 """Facts of this machine and of the Triton on it, read from files and from its own Python."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -9,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from builder.cpu import cpu_flags
+from builder.cpu import cpu_flags, usable_cores
 from builder.engines.gpu import Gpu, gpus
 
 PROJECT = Path(__file__).parents[1]
@@ -74,7 +73,7 @@ class TritonFacts:
 
 def read_machine() -> Machine:
     """The machine that this process is on."""
-    return Machine(cpu_flags(), len(os.sched_getaffinity(0)), gpus())
+    return Machine(cpu_flags(), usable_cores(), gpus())
 
 
 def read_triton(home: Path | None = None, python: Path | None = None) -> TritonFacts | None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from builder.checkpoints import Variants
 from builder.engines.engine import Session
-from clip_har.contract import FRAME_EMBEDS, FRAMES
+from builder.held_out import frame_embeds_of_clips
 from clip_har.nn.head import fitted_temperature
 from clip_har.spec import TemporalKind
 
@@ -17,8 +17,7 @@ def temperatures_behind(
     encoder: Session, variants: Variants, frames: np.ndarray, times: Tensor, truth: Tensor
 ) -> dict[TemporalKind, float]:
     """Each variant's temperature on validation clips (C, T, S, S, 3) that `encoder` has seen."""
-    rows = [encoder.run({FRAMES.name: clip[None]})[FRAME_EMBEDS.name] for clip in frames]
-    embeds = torch.from_numpy(np.concatenate(rows))  # (C, T, D)
+    embeds = frame_embeds_of_clips(encoder, frames)  # (C, T, D)
     fitted: dict[TemporalKind, float] = {}
     for kind, model in variants.models.items():
         with torch.no_grad():

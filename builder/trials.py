@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from builder.candidates import Candidate, Made, candidates_of, made_candidate, ranges_of
+from builder.candidates import Made, candidates_of, made_candidate, ranges_of
 from builder.checkpoints import Variants
 from builder.engines.engine import Array, Engine, EngineName, EngineRefusedError, Session, Tensors
 from builder.engines.onnx_runtime import OnnxRuntime
 from builder.gate import Figures, Verdict, class_figures, cosine_figures, judged
 from builder.graph_store import GraphStore
 from builder.graphs import VARIANT_GRAPHS
-from builder.held_out import HeldOut
+from builder.held_out import HeldOut, frame_embeds_of_clips
 from builder.profile import BuildProfile
 from builder.temperature import set_temperatures
 from builder.tuner import Speed, best_candidate, measured_speeds
@@ -34,6 +34,7 @@ from clip_har.contract import (
     VISION_ENCODER,
     ServedModel,
 )
+from clip_har.nn.head import probabilities
 from clip_har.progress import progress_bar
 from clip_har.spec import TemporalKind
 
@@ -135,7 +136,7 @@ class Court:
         held_out, trained = self.held_out, self.variants.models[kind]
         exact = held_out.recognised[kind]
         if model is VISION_ENCODER:
-            embeds = self.encoded(session, held_out.frames)
+            embeds = frame_embeds_of_clips(session, held_out.frames)
             seen = trained.recognise(embeds, held_out.times)
             return cosine_figures(held_out.frame_embeds, embeds), seen.probs
         if model is VARIANT_GRAPHS_OF[kind][0]:
@@ -145,15 +146,10 @@ class Court:
             }
             wanted = {tensor.name: feeds[tensor.name] for tensor in model.inputs}
             pooled = torch.from_numpy(session.run(wanted)[CLIP_EMBED.name])
-            probs = (trained.head(pooled) / trained.spec.temperature).softmax(dim=-1)
+            probs = probabilities(trained.head(pooled), trained.spec.temperature)
             return cosine_figures(exact.embedding, pooled), probs
         probs = session.run({CLIP_EMBED.name: exact.embedding.numpy()})[PROBS.name]
         return {}, torch.from_numpy(probs)
-
-    def encoded(self, session: Session, frames: Array) -> Tensor:
-        """Frame embeddings (C, T, D) of clips (C, T, S, S, 3), one clip at a time."""
-        rows = [session.run({FRAMES.name: clip[None]})[FRAME_EMBEDS.name] for clip in frames]
-        return torch.from_numpy(np.concatenate(rows))
 
     def _variant(self, model: ServedModel) -> TemporalKind:
         """The variant that a graph belongs to; the last one, of those that share it."""
@@ -175,14 +171,7 @@ class Court:
             sizes = {name: sizes[name] for name in runnable}
         best = best_candidate(self.profile.goal if runnable else "size", speeds, sizes)
         return [
-            Trial(
-                trial.made,
-                trial.verdict,
-                speeds.get(name),
-                trial.faults,
-                trial.note,
-                chosen=name == best,
-            )
+            replace(trial, speed=speeds.get(name), chosen=name == best)
             for name, trial in trials.items()
         ]
 
@@ -212,8 +201,3 @@ VARIANT_GRAPHS_OF: Mapping[TemporalKind, tuple[ServedModel, ...]] = {
     kind: tuple(graphs) for kind, graphs in VARIANT_GRAPHS.items()
 }
 """The graphs of a variant: first the pooling, then the classifier."""
-
-
-def candidate_of(trials: list[Trial]) -> Candidate:
-    """The one that was chosen."""
-    return next(trial.made.candidate for trial in trials if trial.chosen)
