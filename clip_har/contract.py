@@ -1,7 +1,7 @@
 """The tensors and models that every stage agrees on: export, pbtxt, server and clients.
 
-Axes: a batch axis B stands in front of every tensor and is not written. T frames, S side of the
-model's input in pixels, D embedding, K classes, L tokens.
+Axes: a batch axis B stands in front of every tensor and is not written. T frames, H and W of a
+frame, S side of the model's input in pixels, D embedding, K classes, N texts, L tokens.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 Dtype = Literal["UINT8", "INT64", "FP32", "BYTES"]
-AXIS_NAMES = {"B": "batch", "T": "frames", "L": "tokens"}
+AXIS_NAMES = {
+    "B": "batch",
+    "T": "frames",
+    "H": "height",
+    "W": "width",
+    "N": "texts",
+    "L": "tokens",
+}
 """Axes whose size a request decides, with their names in a graph; a checkpoint fixes the others."""
 
 
@@ -45,6 +52,9 @@ class ServedModel:
 
 
 MEDIA = TensorSpec("MEDIA", "BYTES", ("1",))
+RAW_FRAMES = TensorSpec("RAW_FRAMES", "UINT8", ("T", "H", "W", "3"))
+FRAME = TensorSpec("FRAME", "BYTES", ("1",))
+TEXTS = TensorSpec("TEXTS", "BYTES", ("N",))
 FRAMES = TensorSpec("FRAMES", "UINT8", ("T", "S", "S", "3"))
 TIMES = TensorSpec("TIMES", "FP32", ("T",))
 FRAME_EMBEDS = TensorSpec("FRAME_EMBEDS", "FP32", ("T", "D"))
@@ -53,6 +63,10 @@ PROBS = TensorSpec("PROBS", "FP32", ("K",))
 EMBEDDING = TensorSpec("EMBEDDING", "FP32", ("D",))
 TOKENS = TensorSpec("TOKENS", "INT64", ("L",))
 TEXT_EMBED = TensorSpec("TEXT_EMBED", "FP32", ("D",))
+EMBEDDINGS = TensorSpec("EMBEDDINGS", "FP32", ("N", "D"))
+SCORES = TensorSpec("SCORES", "FP32", ("N",))
+START = TensorSpec("START", "FP32", ("1",))
+END = TensorSpec("END", "FP32", ("1",))
 
 PREPROCESS = ServedModel("preprocess", (MEDIA,), (FRAMES, TIMES))
 VISION_ENCODER = ServedModel("vision_encoder", (FRAMES,), (FRAME_EMBEDS,))
@@ -64,6 +78,15 @@ TEXT_ENCODER = ServedModel("text_encoder", (TOKENS,), (TEXT_EMBED,))
 HAR_BASE = ServedModel("har_base", (MEDIA,), (PROBS,))
 HAR_TEMPORAL = ServedModel("har_temporal", (MEDIA,), (PROBS,))
 HAR_EMBED = ServedModel("har_embed", (MEDIA,), (EMBEDDING,))
+RESIZE = ServedModel("resize", (RAW_FRAMES,), (FRAMES,))
+SIMILARITY = ServedModel("similarity", (CLIP_EMBED, EMBEDDINGS), (SCORES,))
+MIXTURE = ServedModel("mixture", (FRAME_EMBEDS, TIMES), (PROBS,))
+HAR_ENSEMBLE = ServedModel("har_ensemble", (MEDIA,), (PROBS,))
+HAR_TEMPORAL_FRAMES = ServedModel("har_temporal_frames", (RAW_FRAMES, TIMES), (PROBS,))
+HAR_ZERO_SHOT = ServedModel("har_zero_shot", (MEDIA, TEXTS), (SCORES,))
+HAR_TEXT_EMBED = ServedModel("har_text_embed", (TEXTS,), (EMBEDDINGS,))
+HAR_STREAM = ServedModel("har_stream", (FRAME,), (PROBS,))
+HAR_TIMELINE = ServedModel("har_timeline", (MEDIA,), (START, END, PROBS))
 
 GRAPHS = (
     VISION_ENCODER,
