@@ -1,10 +1,11 @@
 """How many operations a second the cores can do at most, measured with a loop of nothing else.
 
-The loop is LLVM's, so it needs no compiler on the machine: independent sums in vector registers,
-one instruction each. A multiplication and an addition count as two operations.
+The loop is LLVM's, so it needs no compiler on the machine: independent sums in vector registers or
+in tiles, one instruction each. A multiplication and an addition count as two operations.
 """
 
 import ctypes
+import struct
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +14,15 @@ from functools import cache
 from typing import Any
 
 SUMS = 16  # independent ones: enough to hide the latency of an instruction
-STEPS = 5_000_000
+VECTOR_STEPS = 5_000_000
+TILE_STEPS = 400_000
 TRIALS = 7
+
+TILES = 8
+SUM_TILES = 6
+TILE_ROWS, TILE_ROW_BYTES = 16, 64
+ARCH_PRCTL, REQUEST_PERMISSION, TILE_DATA = 158, 0x1023, 18
+"""Linux gives tiles to a process that asks for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +45,39 @@ class Instruction:
     """Whether the sum is its first operand, or its last."""
 
 
-INSTRUCTIONS: dict[str, tuple[Instruction, ...]] = {
+@dataclass(frozen=True, slots=True)
+class TileInstruction:
+    """One that multiplies tiles of 16 rows of 64 bytes, and adds to a third tile."""
+
+    flag: str
+    """CPU feature that it needs, as /proc/cpuinfo names it."""
+    name: str
+    """LLVM's name of it."""
+    operations: int
+    """Additions and multiplications of one instruction."""
+
+
+INSTRUCTIONS: dict[str, tuple[Instruction | TileInstruction, ...]] = {
     "fp32": (
         Instruction("avx512f", "llvm.fma.v16f32", "float", 16, "<16 x float>", 32, False),
         Instruction("fma", "llvm.fma.v8f32", "float", 8, "<8 x float>", 16, False),
     ),
     "bf16": (
+        TileInstruction("amx_bf16", "llvm.x86.tdpbf16ps", 2 * 16 * 16 * 32),
         Instruction(
             "avx512_bf16", "llvm.x86.avx512bf16.dpbf16ps.512", "float", 16, "<32 x bfloat>", 64
         ),
     ),
     "int8": (
+        TileInstruction("amx_int8", "llvm.x86.tdpbusd", 2 * 16 * 16 * 64),
         Instruction("avx512_vnni", "llvm.x86.avx512.vpdpbusd.512", "i32", 16, "<64 x i8>", 128),
         Instruction("avx_vnni", "llvm.x86.avx512.vpdpbusd.256", "i32", 8, "<32 x i8>", 64),
     ),
 }
 """What each kind of number is multiplied with, the fastest first."""
+
+Loop = Callable[[], int]
+"""Runs one core's share on the calling thread and tells how many operations that was."""
 
 
 def operations_a_second(kind: str, threads: int, flags: frozenset[str]) -> float | None:
@@ -62,26 +87,42 @@ def operations_a_second(kind: str, threads: int, flags: frozenset[str]) -> float
     """
     for instruction in INSTRUCTIONS[kind]:
         if instruction.flag in flags:
-            return _measured(_compiled(instruction), instruction.operations, threads)
+            return _measured(_loop(instruction), threads)
     return None
 
 
-def _measured(run: Callable[[int], None], operations: int, threads: int) -> float:
+def _measured(loop: Loop, threads: int) -> float:
     """The best of a few trials: anything that the machine does beside only slows it."""
-    run(STEPS)
+    loop()
     best = 0.0
     with ThreadPoolExecutor(threads) as pool:
         for _ in range(TRIALS):
             started = time.perf_counter()
-            list(pool.map(run, [STEPS] * threads))
-            spent = time.perf_counter() - started
-            best = max(best, threads * STEPS * SUMS * operations / spent)
+            done = sum(pool.map(lambda _: loop(), range(threads)))
+            best = max(best, done / (time.perf_counter() - started))
     return best
 
 
 @cache
-def _compiled(instruction: Instruction) -> Callable[[int], None]:
-    """A function that runs STEPS times SUMS of the instruction, without Python's lock."""
+def _loop(instruction: Instruction | TileInstruction) -> Loop:
+    if isinstance(instruction, TileInstruction):
+        ctypes.CDLL(None).syscall(ARCH_PRCTL, REQUEST_PERMISSION, TILE_DATA)
+        memory = ctypes.create_string_buffer(_tile_shapes())
+        text, steps, sums = _tile_assembly(instruction), TILE_STEPS, SUM_TILES
+    else:
+        memory = ctypes.create_string_buffer(64 * SUMS)
+        text, steps, sums = _vector_assembly(instruction), VECTOR_STEPS, SUMS
+    run = _compiled(text)
+
+    def loop() -> int:
+        run(steps, ctypes.addressof(memory))
+        return steps * sums * instruction.operations
+
+    return loop
+
+
+def _compiled(text: str) -> Callable[[int, int], None]:
+    """LLVM's text of `void loop(i64 steps, ptr memory)` as a function without Python's lock."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
@@ -89,28 +130,57 @@ def _compiled(instruction: Instruction) -> Callable[[int], None]:
     machine = llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=2
     )
-    module = llvm.parse_assembly(_assembly(instruction))
-    engine = llvm.create_mcjit_compiler(module, machine)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(text), machine)
     engine.finalize_object()
     entry = engine.get_function_address("loop")
-    kept: Any = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)(entry)
-    sink = ctypes.create_string_buffer(64 * SUMS)
+    function: Any = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)(entry)
 
-    def run(steps: int, _engine: Any = engine) -> None:  # the code lives as long as its engine
-        kept(steps, ctypes.addressof(sink))
+    def run(steps: int, memory: int, _engine: Any = engine) -> None:  # it owns the code
+        function(steps, memory)
 
     return run
 
 
-def _assembly(instruction: Instruction) -> str:
-    """LLVM's text of `void loop(i64 steps, ptr sink)`; what it sums is stored, so it is not cut."""
+def _tile_shapes() -> bytes:
+    """What `ldtilecfg` reads: palette 1, then the bytes of a row and the rows of each tile."""
+    rows = [TILE_ROW_BYTES] * TILES + [0] * TILES
+    return struct.pack("<BB14x16H8B8x", 1, 0, *rows, *[TILE_ROWS] * TILES)
+
+
+def _tile_assembly(instruction: TileInstruction) -> str:
+    """LLVM's text for tiles: sums in the first ones, the last two are multiplied."""
+    multiply = f"call void @{instruction.name}(i8 {{}}, i8 {TILES - 2}, i8 {TILES - 1})"
+    lines = [
+        "declare void @llvm.x86.ldtilecfg(ptr)",
+        "declare void @llvm.x86.tilerelease()",
+        "declare void @llvm.x86.tilezero(i8)",
+        f"declare void @{instruction.name}(i8, i8, i8)",
+        "define void @loop(i64 %steps, ptr %memory) {",
+        "entry:",
+        "  call void @llvm.x86.ldtilecfg(ptr %memory)",
+        *(f"  call void @llvm.x86.tilezero(i8 {n})" for n in range(TILES)),
+        "  br label %body",
+        "body:",
+        "  %i = phi i64 [ 0, %entry ], [ %next, %body ]",
+        *(f"  {multiply.format(n)}" for n in range(SUM_TILES)),
+        "  %next = add i64 %i, 1",
+        "  %more = icmp slt i64 %next, %steps",
+        "  br i1 %more, label %body, label %end",
+        "end:",
+        "  call void @llvm.x86.tilerelease()",
+    ]
+    return "\n".join([*lines, "  ret void", "}"])
+
+
+def _vector_assembly(instruction: Instruction) -> str:
+    """LLVM's text for vectors; what it sums is stored, so it is not cut."""
     sums = f"<{instruction.lanes} x {instruction.lane}>"
     factor = instruction.factor
     lines = [
         f"declare {sums} @{instruction.name}({_operands(instruction, sums, factor, '', '')})",
-        "define void @loop(i64 %steps, ptr %sink) {",
+        "define void @loop(i64 %steps, ptr %memory) {",
         "entry:",
-        f"  %x = load volatile {factor}, ptr %sink, align 1",
+        f"  %x = load volatile {factor}, ptr %memory, align 1",
         "  br label %body",
         "body:",
         "  %i = phi i64 [ 0, %entry ], [ %next, %body ]",
@@ -129,7 +199,7 @@ def _assembly(instruction: Instruction) -> str:
         "end:",
     ]
     for n in range(SUMS):
-        lines += [f"  store volatile {sums} %t{n}, ptr %sink, align 1"]
+        lines += [f"  store volatile {sums} %t{n}, ptr %memory, align 1"]
     return "\n".join([*lines, "  ret void", "}"])
 
 

@@ -13,7 +13,6 @@ from builder.checkpoints import Variants, variants_from_folder
 from builder.cpu import cpu_flags, cpu_name, usable_cores
 from builder.engines.engine import Tensors
 from builder.graph_store import GraphStore, code_hash
-from builder.graphs import SHARED_GRAPHS, VARIANT_GRAPHS
 from builder.held_out import clips_of_split, frames_of_clips, held_out_from_clips
 from builder.manifest import (
     REPOSITORY,
@@ -24,7 +23,7 @@ from builder.manifest import (
     write_manifest,
 )
 from builder.profile import BuildProfile
-from builder.proof import PUBLIC, proof_of_engines
+from builder.proof import proof_of_engines
 from builder.report import REPORT_JSON, BuildReport, Limits, candidate_row, write_report
 from builder.repository import VERSION, write_repository
 from builder.selection import Selection
@@ -99,7 +98,7 @@ def _made_from(profile: BuildProfile, variants: Variants, data: Path) -> str:
     return fingerprint(
         {
             "profile": profile.model_dump(),
-            "checkpoints": [tree_hash(folder) for folder in variants.folders.values()],
+            "checkpoints": variants.hashes(),
             "data": file_hash(data / MANIFEST_FILE),
             "sources": SOURCES,
             "code": [tree_hash(folder) for folder in CODE],
@@ -108,15 +107,11 @@ def _made_from(profile: BuildProfile, variants: Variants, data: Path) -> str:
     )
 
 
-def _graphs_of(variants: Variants) -> list[ServedModel]:
-    return [*SHARED_GRAPHS, *(graph for kind in variants.models for graph in VARIANT_GRAPHS[kind])]
-
-
 def _most(variants: Variants) -> dict[ServedModel, int]:
     """The max_batch_size of each graph, written in its source."""
     return {
         model: config_from_file(SOURCES / model.name / CONFIG_FILE).max_batch_size
-        for model in _graphs_of(variants)
+        for model in variants.graphs()
     }
 
 
@@ -141,7 +136,7 @@ def _graph_store(
         calibration=calibration,
         made_from=fingerprint(
             {
-                "checkpoints": [tree_hash(folder) for folder in variants.folders.values()],
+                "checkpoints": list(variants.hashes().values()),
                 "data": file_hash(data / MANIFEST_FILE),
                 "code": code_hash(ROOT),
             }
@@ -170,12 +165,13 @@ def _written(selection: Selection, staging: Path, variants: Variants) -> BuildRe
 
 
 def _manifest(selection: Selection, staging: Path, parity: dict[str, dict[str, float]]) -> Manifest:
-    folders = selection.court.variants.folders
+    variants = selection.court.variants
+    hashes = variants.hashes()
     return Manifest(
         profile=selection.court.profile.model_dump(mode="json"),
         checkpoints={
-            PUBLIC[kind].name: CheckpointRecord(folder=str(folder), sha256=tree_hash(folder))
-            for kind, folder in folders.items()
+            name: CheckpointRecord(folder=str(place), sha256=hashes[name])
+            for name, place in variants.places().items()
         },
         models={
             model.name: GraphRecord(

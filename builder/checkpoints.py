@@ -1,18 +1,25 @@
-"""The checkpoints of one build: one a variant, all with the same vision encoder."""
+"""The checkpoints of one build: one a variant, all with the same vision encoder; their mixture."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from builder.graphs import PUBLIC, SHARED_GRAPHS, VARIANT_GRAPHS
 from clip_har.checkpoint import (
     checkpoint_folders,
     model_from_checkpoint,
     tokenizer_from_checkpoint,
 )
+from clip_har.contract import HAR_ENSEMBLE, MIXTURE, ServedModel
+from clip_har.ensemble import ENSEMBLE_FILE, Ensemble, ensemble_from_folder
 from clip_har.labels import sentences
+from clip_har.nn.mixture import Mixture
 from clip_har.nn.model import CLIPHARModel
+from clip_har.nn.text_bank import text_bank
+from clip_har.product import tree_hash
 from clip_har.spec import ModelSpec, TemporalKind
 
 
@@ -24,6 +31,10 @@ class Variants:
     """Models by their temporal module."""
     folders: dict[TemporalKind, Path]
     """Where each was read from."""
+    mixture: Mixture | None = None
+    """The ensemble of them, where training has fitted one."""
+    ensemble_file: Path | None = None
+    """Where that was read from."""
 
     @property
     def spec(self) -> ModelSpec:
@@ -35,12 +46,46 @@ class Variants:
         """The model whose towers are exported; the others' are equal."""
         return next(iter(self.models.values()))
 
+    def graphs(self) -> list[ServedModel]:
+        """The graphs that they are served as: what they share, what each has, the mixture."""
+        own = [graph for kind in self.models for graph in VARIANT_GRAPHS[kind]]
+        return [*SHARED_GRAPHS, *own, *([MIXTURE] if self.mixture else [])]
+
+    def places(self) -> dict[str, Path]:
+        """Where each public model was read from."""
+        own = {PUBLIC[kind].name: folder for kind, folder in self.folders.items()}
+        return own | ({HAR_ENSEMBLE.name: self.ensemble_file} if self.ensemble_file else {})
+
+    def hashes(self) -> dict[str, str]:
+        """Hash over the files of each public model."""
+        return {name: tree_hash(place) for name, place in self.places().items()}
+
+    def temperatures(self) -> dict[str, float]:
+        """What was fitted on validation, by the public model and the ensemble's member."""
+        own = {PUBLIC[kind].name: model.spec.temperature for kind, model in self.models.items()}
+        members = self.mixture.heard() if self.mixture else ()
+        return own | {member_name(member.name): member.temperature for member in members}
+
+    def set_temperatures(self, temperatures: Mapping[str, float]) -> None:
+        """Makes them the models' own, for what is exported next; keys as `temperatures` has."""
+        for kind, model in self.models.items():
+            temperature = temperatures[PUBLIC[kind].name]
+            model.spec = model.spec.model_copy(update={"temperature": temperature})
+        if self.mixture:
+            names = [member.name for member in self.mixture.heard()]
+            self.mixture.set_temperatures({name: temperatures[member_name(name)] for name in names})
+
     def class_tokens(self) -> Tensor:
         """The sentences of all classes as token ids, (N, L)."""
         tokenizer = tokenizer_from_checkpoint(next(iter(self.folders.values())), self.any_model)
         spec = self.spec
         texts = [text for label in spec.labels for text in sentences(label, spec.prompts)]
         return tokenizer(texts, padding=True, return_tensors="pt").input_ids
+
+
+def member_name(name: str) -> str:
+    """What a member of the ensemble is called among public models."""
+    return f"{HAR_ENSEMBLE.name}: {name}"
 
 
 def variants_from_folder(folder: Path) -> Variants:
@@ -61,7 +106,32 @@ def variants_from_folder(folder: Path) -> Variants:
             )
         models[kind], places[kind] = model, place
     _check_shared(models, places)
-    return Variants(models, places)
+    ensemble_file = folder / ENSEMBLE_FILE
+    if not ensemble_file.is_file():
+        return Variants(models, places)
+    mixture = _mixture(ensemble_from_folder(folder), models, places, ensemble_file)
+    return Variants(models, places, mixture, ensemble_file)
+
+
+@torch.inference_mode()
+def _mixture(
+    ensemble: Ensemble,
+    models: dict[TemporalKind, CLIPHARModel],
+    places: dict[TemporalKind, Path],
+    file: Path,
+) -> Mixture:
+    named = {places[kind].name: model for kind, model in models.items()}
+    wanted = {member.checkpoint for member in ensemble.members}
+    if missing := sorted(wanted - named.keys()):
+        raise ValueError(
+            f"{file}: its members need the checkpoints {', '.join(missing)}, but beside it are "
+            f"{', '.join(sorted(named))}. Train the run again, or delete the file to build "
+            "without an ensemble."
+        )
+    model, place = next(iter(models.values())), next(iter(places.values()))
+    tokenizer = tokenizer_from_checkpoint(place, model)
+    texts = text_bank(model.clip, tokenizer, model.spec.labels, model.spec.prompts)
+    return Mixture(ensemble, named, texts.clone()).eval()
 
 
 def _check_shared(

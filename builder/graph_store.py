@@ -19,7 +19,7 @@ from builder.onnx_export import onnx_from_graph
 from builder.precision import half_from_graph
 from builder.profile import Precision, Quantization
 from builder.quantization import dynamic_int8_from_graph, int8_from_graph, layer_errors
-from clip_har.contract import ServedModel
+from clip_har.contract import MIXTURE, ServedModel
 from clip_har.product import fingerprint, is_current, record_inputs, staged, tree_hash
 
 GRAPH_FILE, NOTES_FILE = "model.onnx", "notes.json"
@@ -51,9 +51,7 @@ class GraphStore:
         made_from = fingerprint(
             {
                 "inputs": self.made_from,
-                "temperatures": [one.spec.temperature for one in self.variants.models.values()]
-                if model not in SHARED_GRAPHS
-                else None,
+                "temperatures": None if model in SHARED_GRAPHS else self.variants.temperatures(),
                 "opset": self.opset,
                 "precision": precision,
                 "quantization": self.quantization.model_dump() if precision == "int8" else None,
@@ -90,6 +88,9 @@ class GraphStore:
     def _module(self, model: ServedModel) -> nn.Module:
         if model in SHARED_GRAPHS:
             return SHARED_GRAPHS[model](self.variants.any_model)
+        if model is MIXTURE:
+            assert self.variants.mixture is not None
+            return self.variants.mixture
         return next(
             graphs[model](self.variants.models[kind])
             for kind, graphs in VARIANT_GRAPHS.items()

@@ -12,6 +12,8 @@ from transformers import CLIPModel
 from clip_har.contract import (
     CLASSIFIER_BASE,
     CLASSIFIER_TEMPORAL,
+    HAR_BASE,
+    HAR_TEMPORAL,
     MEAN_POOL,
     TEMPORAL,
     TEXT_ENCODER,
@@ -103,6 +105,10 @@ VARIANT_GRAPHS: dict[TemporalKind, dict[ServedModel, type[nn.Module]]] = {
     "attention_motion": {TEMPORAL: TemporalGraph, CLASSIFIER_TEMPORAL: ClassifierGraph},
 }
 """Graphs of one variant, by its temporal module: first the pooling, then the classifier."""
+
+
+PUBLIC: dict[TemporalKind, ServedModel] = {"mean": HAR_BASE, "attention_motion": HAR_TEMPORAL}
+"""What clients call a variant."""
 
 
 def _plain(clip: CLIPModel) -> CLIPModel:

@@ -39,6 +39,8 @@ class HeldOut:
     """(C, T, D)."""
     recognised: dict[TemporalKind, Recognition]
     """Each variant's answers."""
+    mixed: Tensor | None
+    """The ensemble's class probabilities, (C, K), where there is one."""
     tokens: Tensor
     """Sentences of the classes as token ids, (N, L)."""
     text_embeds: Tensor
@@ -53,7 +55,9 @@ class HeldOut:
         asked = {
             k: recognised(m, self.frame_embeds, self.times) for k, m in variants.models.items()
         }
-        return replace(self, recognised=asked)
+        return replace(
+            self, recognised=asked, mixed=_mixed(variants, self.frame_embeds, self.times)
+        )
 
     def is_trained(self) -> bool:
         """False where the answers are no better than chance, as those of random weights are."""
@@ -117,6 +121,7 @@ def held_out_from_clips(variants: Variants, clips: Sequence[Sample], data: Path)
         truth=torch.tensor([spec.labels.index(clip.label) for clip in clips]),
         frame_embeds=embeds,
         recognised={kind: recognised(m, embeds, times) for kind, m in variants.models.items()},
+        mixed=_mixed(variants, embeds, times),
         tokens=tokens,
         text_embeds=variants.any_model.encode_texts(tokens),
     )
@@ -126,3 +131,8 @@ def held_out_from_clips(variants: Variants, clips: Sequence[Sample], data: Path)
 def recognised(model: CLIPHARModel, frame_embeds: Tensor, times: Tensor) -> Recognition:
     """What a model's action parts say of frame embeddings (C, T, D) and times (C, T)."""
     return model.recognise(frame_embeds, times)
+
+
+@torch.inference_mode()
+def _mixed(variants: Variants, frame_embeds: Tensor, times: Tensor) -> Tensor | None:
+    return variants.mixture(frame_embeds, times) if variants.mixture else None

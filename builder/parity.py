@@ -4,7 +4,7 @@ B clips (always one here), T frames, S side in pixels, D embedding, K classes,
 N texts, L tokens.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from builder.checkpoints import Variants
 from builder.engines.engine import Session
-from builder.graphs import VARIANT_GRAPHS
+from builder.graphs import PUBLIC, VARIANT_GRAPHS
 from builder.profile import Budget
 from clip_har.contract import (
     CLIP_EMBED,
     FRAMES,
+    HAR_ENSEMBLE,
+    MIXTURE,
     PROBS,
     TEXT_EMBED,
     TEXT_ENCODER,
@@ -28,7 +31,6 @@ from clip_har.contract import (
     ServedModel,
 )
 from clip_har.nn.model import CLIPHARModel
-from clip_har.spec import TemporalKind
 
 Array = NDArray[np.float32]
 
@@ -37,10 +39,10 @@ Array = NDArray[np.float32]
 class Answer:
     """What one engine says of one clip."""
 
-    embedding: Array
-    """Clip embedding, (D,)."""
     probs: Array
     """Class probabilities, (K,)."""
+    embedding: Array | None = None
+    """Clip embedding, (D,); the ensemble has none of its own."""
 
 
 @dataclass
@@ -64,7 +66,9 @@ class Parity:
         its probabilities and its embedding are held to the budget all the same.
         """
         error = float(np.abs(reference.probs - candidate.probs).max())
-        cosine = float(reference.embedding @ candidate.embedding)
+        cosine = 1.0
+        if reference.embedding is not None and candidate.embedding is not None:
+            cosine = float(reference.embedding @ candidate.embedding)
         if not still:
             self._agreed.append(bool(reference.probs.argmax() == candidate.probs.argmax()))
             self.top1_agreement = sum(self._agreed) / len(self._agreed)
@@ -111,17 +115,27 @@ class Chain:
     def __init__(self, sessions: Mapping[ServedModel, Session]) -> None:
         self.sessions = sessions
 
-    def answer(self, kind: TemporalKind, frames: NDArray[np.uint8], times: Array) -> Answer:
-        """Frames (T, S, S, 3) and their seconds (T,) to a variant's answer."""
-        pool, classifier = VARIANT_GRAPHS[kind]
-        tensors: dict[str, Any] = {
-            FRAMES.name: frames[None],
-            TIMES.name: times[None],
-        }
-        for model in (VISION_ENCODER, pool, classifier):
+    def answers(
+        self, variants: Variants, frames: NDArray[np.uint8], times: Array
+    ) -> dict[str, Answer]:
+        """Frames (T, S, S, 3) and their seconds (T,) to the answer of each public model."""
+        start: dict[str, Any] = {FRAMES.name: frames[None], TIMES.name: times[None]}
+        encoded = self._run((VISION_ENCODER,), start)
+        told: dict[str, Answer] = {}
+        for kind in variants.models:
+            tensors = self._run(tuple(VARIANT_GRAPHS[kind]), encoded)
+            told[PUBLIC[kind].name] = Answer(tensors[PROBS.name][0], tensors[CLIP_EMBED.name][0])
+        if variants.mixture:
+            mixed = self._run((MIXTURE,), encoded)
+            told[HAR_ENSEMBLE.name] = Answer(mixed[PROBS.name][0])
+        return told
+
+    def _run(self, models: Iterable[ServedModel], tensors: dict[str, Any]) -> dict[str, Any]:
+        """All tensors after some graphs, each taking what it needs of those before."""
+        for model in models:
             feeds = {tensor.name: tensors[tensor.name] for tensor in model.inputs}
-            tensors |= self.sessions[model].run(feeds)
-        return Answer(tensors[CLIP_EMBED.name][0], tensors[PROBS.name][0])
+            tensors = tensors | self.sessions[model].run(feeds)
+        return tensors
 
     def texts(self, tokens: NDArray[np.int64]) -> Array:
         """Token ids (N, L) to text embeddings (N, D)."""
@@ -141,10 +155,17 @@ def check_texts(model: CLIPHARModel, chain: Chain, tokens: Tensor, budget: Budge
 
 
 @torch.inference_mode()
-def torch_answer(model: CLIPHARModel, frames: NDArray[np.uint8], times: Array) -> Answer:
-    """Frames (T, S, S, 3) and their seconds (T,) to the trained model's answer."""
-    seen = model(torch.from_numpy(frames.copy())[None], torch.from_numpy(times)[None])
-    return Answer(seen.embedding[0].numpy(), seen.probs[0].numpy())
+def torch_answers(variants: Variants, frames: NDArray[np.uint8], times: Array) -> dict[str, Answer]:
+    """Frames (T, S, S, 3) and their seconds (T,) to the trained models' answers, by public name."""
+    embeds = variants.any_model.encode_frames(torch.from_numpy(frames.copy())[None])  # (1, T, D)
+    seconds = torch.from_numpy(times)[None]
+    told: dict[str, Answer] = {}
+    for kind, model in variants.models.items():
+        seen = model.recognise(embeds, seconds)
+        told[PUBLIC[kind].name] = Answer(seen.probs[0].numpy(), seen.embedding[0].numpy())
+    if variants.mixture:
+        told[HAR_ENSEMBLE.name] = Answer(variants.mixture(embeds, seconds)[0].numpy())
+    return told
 
 
 def _or_worst(value: float, worst: float) -> float:

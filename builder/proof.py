@@ -5,18 +5,15 @@ from pathlib import Path
 
 from builder.checkpoints import Variants
 from builder.engines.engine import Session
-from builder.parity import Answer, Chain, Parity, check_texts, torch_answer
+from builder.parity import Answer, Chain, Parity, check_texts, torch_answers
 from builder.profile import BuildProfile
-from clip_har.contract import HAR_BASE, HAR_TEMPORAL, ServedModel
+from clip_har.contract import ServedModel
 from clip_har.dataset import DataSet, Sample, sample_bytes
 from clip_har.limits import Limits
 from clip_har.media import frames_from_media
 from clip_har.progress import progress_bar
 from clip_har.reference import Answers, BuilderError, Reference, ReferenceClip
-from clip_har.spec import TemporalKind
 
-PUBLIC: dict[TemporalKind, ServedModel] = {"mean": HAR_BASE, "attention_motion": HAR_TEMPORAL}
-"""What clients call a variant."""
 CLIPS = 2
 """Clips and stills a class."""
 
@@ -32,7 +29,7 @@ def proof_of_engines(
 ) -> tuple[dict[str, Parity], Reference]:
     """Compares torch with the engines; raises ValueError over the budget."""
     chain = Chain(sessions)
-    parity = {PUBLIC[kind].name: Parity() for kind in variants.models}
+    parity = {name: Parity() for name in variants.places()}
     clips: list[ReferenceClip] = []
     size = variants.spec.preprocessing.image_size
     samples = parity_samples(data_set, variants.spec.labels, CLIPS)
@@ -41,10 +38,12 @@ def proof_of_engines(
         media = sample_bytes(data, sample)
         frames, times = frames_from_media(media, variants.spec.frames, size, Limits())
         told: dict[str, Answers] = {}
-        for kind, model in variants.models.items():
-            name = PUBLIC[kind].name
-            exact = torch_answer(model, frames, times)
-            served = chain.answer(kind, frames, times)
+        truth, given = (
+            torch_answers(variants, frames, times),
+            chain.answers(variants, frames, times),
+        )
+        for name, exact in truth.items():
+            served = given[name]
             parity[name].add(exact, served, still=sample.path in stills)
             told[name] = Answers(torch=_floats(exact), onnx=_floats(served))
         clips.append(ReferenceClip(path=sample.path, sha256=sample.sha256, models=told))

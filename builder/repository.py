@@ -18,8 +18,10 @@ from builder.triton_config import (
 from clip_har.contract import (
     HAR_BASE,
     HAR_EMBED,
+    HAR_ENSEMBLE,
     HAR_TEMPORAL,
     LABELS_FILE,
+    MIXTURE,
     PREPROCESS,
     ServedModel,
 )
@@ -68,6 +70,7 @@ def write_repository(
     Raises ValueError where a source does not fit the contract.
     """
     ensembles = [model for kind in kinds for model in ENSEMBLES[kind]]
+    ensembles += [HAR_ENSEMBLE] if MIXTURE in graphs else []
     for model in (PREPROCESS, *graphs, *ensembles):
         folder = target / model.name
         (folder / VERSION).mkdir(parents=True)

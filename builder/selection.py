@@ -8,9 +8,8 @@ import torch
 from builder.candidates import Candidate, Made
 from builder.engines.engine import Session
 from builder.engines.onnx_runtime import OnnxRuntime
-from builder.graphs import SHARED_GRAPHS, VARIANT_GRAPHS
+from builder.graphs import SHARED_GRAPHS
 from builder.held_out import clips_of_split, frames_of_clips
-from builder.proof import PUBLIC
 from builder.repository import ServedGraph
 from builder.temperature import temperatures_behind
 from builder.trials import Court, Trial
@@ -34,8 +33,8 @@ class Selection:
             self.trials[model] = self.court.try_all(model)
         if self._chosen(VISION_ENCODER).candidate.precision != "fp32":
             self._fit_temperatures()
-        for kind in self.court.variants.models:
-            for model in VARIANT_GRAPHS[kind]:
+        for model in self.court.variants.graphs():
+            if model not in self.trials:
                 self.trials[model] = self.court.try_all(model)
 
     def _fit_temperatures(self) -> None:
@@ -48,13 +47,10 @@ class Selection:
         frames, times = frames_of_clips(clips, self.data, spec.frames, size)
         truth = torch.tensor([spec.labels.index(clip.label) for clip in clips])
         encoder = self.session(VISION_ENCODER)
+        before = self.court.variants.temperatures()
         after = temperatures_behind(encoder, self.court.variants, frames, times, truth)
         self.temperatures = {
-            PUBLIC[kind].name: {
-                "before": self.court.variants.models[kind].spec.temperature,
-                "after": temperature,
-            }
-            for kind, temperature in after.items()
+            name: {"before": before[name], "after": after[name]} for name in before
         }
         self.court = self.court.with_temperatures(after)
 

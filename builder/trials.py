@@ -20,12 +20,12 @@ from builder.graph_store import GraphStore
 from builder.graphs import VARIANT_GRAPHS
 from builder.held_out import HeldOut, frame_embeds_of_clips
 from builder.profile import BuildProfile
-from builder.temperature import set_temperatures
 from builder.tuner import Speed, best_candidate, measured_speeds
 from clip_har.contract import (
     CLIP_EMBED,
     FRAME_EMBEDS,
     FRAMES,
+    MIXTURE,
     PROBS,
     TEXT_EMBED,
     TEXT_ENCODER,
@@ -72,9 +72,9 @@ class Court:
     most: Mapping[ServedModel, int]
     """The max_batch_size of each graph's config.pbtxt."""
 
-    def with_temperatures(self, temperatures: Mapping[TemporalKind, float]) -> "Court":
+    def with_temperatures(self, temperatures: Mapping[str, float]) -> "Court":
         """The same, once the models have other temperatures."""
-        set_temperatures(self.variants, temperatures)
+        self.variants.set_temperatures(temperatures)
         return replace(self, held_out=self.held_out.seen_by(self.variants))
 
     def try_all(self, model: ServedModel) -> list[Trial]:
@@ -122,6 +122,11 @@ class Court:
             answer = session.run({TOKENS.name: held_out.tokens.numpy()})[TEXT_EMBED.name]
             cosines = cosine_figures(held_out.text_embeds, torch.from_numpy(answer))
             return Figures.model_validate({"rows": len(answer), **cosines})
+        if model is MIXTURE:
+            probs = torch.from_numpy(session.run(self._clips(model))[PROBS.name])
+            assert held_out.mixed is not None
+            classes = class_figures(held_out.mixed, probs, held_out.truth, trained=trained)
+            return Figures.model_validate({"rows": len(probs), **classes})
         kind = self._variant(model)
         exact = held_out.recognised[kind]
         cosines, probs = self._answer(model, kind, session)
@@ -140,16 +145,19 @@ class Court:
             seen = trained.recognise(embeds, held_out.times)
             return cosine_figures(held_out.frame_embeds, embeds), seen.probs
         if model is VARIANT_GRAPHS_OF[kind][0]:
-            feeds = {
-                FRAME_EMBEDS.name: held_out.frame_embeds.numpy(),
-                TIMES.name: held_out.times.numpy(),
-            }
-            wanted = {tensor.name: feeds[tensor.name] for tensor in model.inputs}
-            pooled = torch.from_numpy(session.run(wanted)[CLIP_EMBED.name])
+            pooled = torch.from_numpy(session.run(self._clips(model))[CLIP_EMBED.name])
             probs = probabilities(trained.head(pooled), trained.spec.temperature)
             return cosine_figures(exact.embedding, pooled), probs
         probs = session.run({CLIP_EMBED.name: exact.embedding.numpy()})[PROBS.name]
         return {}, torch.from_numpy(probs)
+
+    def _clips(self, model: ServedModel) -> Tensors:
+        """The held-out clips as a graph behind the encoder takes them."""
+        feeds = {
+            FRAME_EMBEDS.name: self.held_out.frame_embeds.numpy(),
+            TIMES.name: self.held_out.times.numpy(),
+        }
+        return {tensor.name: feeds[tensor.name] for tensor in model.inputs}
 
     def _variant(self, model: ServedModel) -> TemporalKind:
         """The variant that a graph belongs to; the last one, of those that share it."""

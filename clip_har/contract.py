@@ -95,13 +95,14 @@ GRAPHS = (
     CLASSIFIER_BASE,
     CLASSIFIER_TEMPORAL,
     TEXT_ENCODER,
+    MIXTURE,
 )
 """Models that are ONNX graphs or engines made of them."""
 
 PUBLIC_CLASSIFIERS = (HAR_BASE, HAR_TEMPORAL)
 """Models that a client asks for the action in a piece of media."""
 
-MODELS = (PREPROCESS, *GRAPHS, *PUBLIC_CLASSIFIERS, HAR_EMBED)
+MODELS = (PREPROCESS, *GRAPHS, *PUBLIC_CLASSIFIERS, HAR_ENSEMBLE, HAR_EMBED)
 """Every model of the repository."""
 
 LABELS_FILE = "labels.txt"

@@ -9,9 +9,9 @@ from http.client import HTTPConnection, HTTPException
 from time import perf_counter
 from typing import Any
 
-from clip_har.contract import HAR_EMBED, MEDIA, PUBLIC_CLASSIFIERS, ServedModel
+from clip_har.contract import HAR_EMBED, HAR_ENSEMBLE, MEDIA, PUBLIC_CLASSIFIERS, ServedModel
 
-PUBLIC_MODELS = (*PUBLIC_CLASSIFIERS, HAR_EMBED)
+PUBLIC_MODELS = (*PUBLIC_CLASSIFIERS, HAR_ENSEMBLE, HAR_EMBED)
 BUSY = (429, 503)
 """What Triton answers when a queue is full: too many callers, but alive."""
 IMAGE_SIDE = 64

@@ -18,6 +18,7 @@ from clip_har.checkpoint import (
 )
 from clip_har.dataset import MANIFEST_FILE, Clip, DataSet, SplitName, data_set_from_folder
 from clip_har.nn.clip import clip_from_pretrained
+from clip_har.nn.text_bank import text_bank
 from clip_har.product import file_hash
 from clip_har.provenance import provenance
 from training.action_model import ActionModel
@@ -34,7 +35,6 @@ from training.evaluation.report import write_report
 from training.evaluation.zero_shot import TextScores, all_classes, half_class
 from training.finishing import PACKAGES
 from training.held_out import Views, decoded_views
-from training.objective import text_bank
 from training.prediction import Answers, Seen, answers_of, seen_in_passing
 from training.settings import Variant
 

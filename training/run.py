@@ -12,12 +12,13 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from clip_har.dataset import MANIFEST_FILE, Clip, DataSet, SplitName, data_set_from_folder
 from clip_har.nn.clip import clip_from_pretrained, preprocessing_of, tokenizer_from_pretrained
+from clip_har.nn.text_bank import text_bank
 from clip_har.product import file_hash, fingerprint, tree_hash
 from clip_har.spec import ModelSpec
 from training.action_model import ActionModel
 from training.batches import Classes, Share
 from training.held_out import Views, ViewSet, views_from_clips
-from training.objective import reversal_table, text_bank
+from training.objective import reversal_table
 from training.settings import TrainConfig
 
 FOLDER = Path(__file__).parent

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 import builder.graph_store
 from builder.build import Build
 from builder.checkpoints import Variants
 from builder.engines.onnx_runtime import OnnxRuntime
 from builder.graphs import folded
-from builder.parity import Answer, Chain, Parity, torch_answer
+from builder.parity import Answer, Chain, Parity, torch_answers
 from builder.profile import BuildProfile
 from builder.proof import parity_samples
 from clip_har.contract import CLASSIFIER_BASE, TEXT_ENCODER, VISION_ENCODER, ServedModel
@@ -62,6 +62,22 @@ def wrong_mean(path: Path, variants: Variants) -> None:
     change_weight(path, "clip.vision_model.embeddings.patch_embedding.bias", shift)
 
 
+def swap_frames(path: Path) -> None:
+    """Has an encoder give the frames of a clip in the opposite order."""
+    proto = onnx.load(path)
+    first, last, axis, step = (
+        numpy_helper.from_array(np.array([value]), name)
+        for name, value in (("first", -1), ("last", -(2**31)), ("axis", 1), ("step", -1))
+    )
+    proto.graph.initializer.extend([first, last, axis, step])
+    name = proto.graph.output[0].name
+    for node in proto.graph.node:
+        node.output[:] = ["in_order" if output == name else output for output in node.output]
+    swap = helper.make_node("Slice", ["in_order", "first", "last", "axis", "step"], [name])
+    proto.graph.node.append(swap)
+    onnx.save(proto, path)
+
+
 SABOTAGES: list[Sabotage] = [one_weight, wrong_mean, not_a_number]
 
 
@@ -82,11 +98,12 @@ def compared(graphs: Graphs, variants: Variants, data: Path) -> Iterator[Parity]
         frames_from_media(sample_bytes(data, sample), variants.spec.frames, size, Limits())
         for sample in samples
     ]
-    for kind, model in variants.models.items():
-        parity = Parity()
-        for frames, times in media:
-            parity.add(torch_answer(model, frames, times), chain.answer(kind, frames, times))
-        yield parity
+    parities = {name: Parity() for name in variants.places()}
+    for frames, times in media:
+        truth = torch_answers(variants, frames, times)
+        for name, answer in chain.answers(variants, frames, times).items():
+            parities[name].add(truth[name], answer)
+    yield from parities.values()
 
 
 def test_the_published_graphs_pass_by_far(
@@ -108,6 +125,17 @@ def test_a_spoilt_graph_is_refused(
             parity.check("har", profile.budget, trained=True)
 
 
+def test_swapped_frames_are_refused_wherever_order_counts(
+    copies: Graphs, variants: Variants, mocap: Path, profile: BuildProfile
+) -> None:
+    swap_frames(copies[VISION_ENCODER])
+    base, temporal, ensemble = compared(copies, variants, mocap)
+    base.check("har_base", profile.budget, trained=True)  # the mean of the frames knows no order
+    for parity in (temporal, ensemble):
+        with pytest.raises(ValueError, match="do not equal the trained model"):
+            parity.check("har", profile.budget, trained=True)
+
+
 def test_a_spoilt_classifier_is_refused_for_its_variant_only(
     copies: Graphs, variants: Variants, mocap: Path, profile: BuildProfile
 ) -> None:
@@ -115,10 +143,11 @@ def test_a_spoilt_classifier_is_refused_for_its_variant_only(
         values[0] += 0.5
 
     change_weight(copies[CLASSIFIER_BASE], "head.3.bias", more)
-    base, temporal = compared(copies, variants, mocap)
+    base, temporal, ensemble = compared(copies, variants, mocap)
     with pytest.raises(ValueError, match=r"probability error .* \(at most 0.0001\)"):
         base.check("har_base", profile.budget, trained=True)
     temporal.check("har_temporal", profile.budget, trained=True)
+    ensemble.check("har_ensemble", profile.budget, trained=True)
 
 
 @pytest.mark.parametrize("spoilt", ["probs", "embedding"])

@@ -14,6 +14,7 @@ from clip_har.contract import (
     GRAPHS,
     HAR_BASE,
     HAR_EMBED,
+    HAR_ENSEMBLE,
     HAR_TEMPORAL,
     MODELS,
     TEMPORAL,
@@ -21,7 +22,7 @@ from clip_har.contract import (
 )
 
 SOURCES = Path(__file__).parents[2] / "model_repository"
-ENSEMBLES = (HAR_BASE, HAR_TEMPORAL, HAR_EMBED)
+ENSEMBLES = (HAR_BASE, HAR_TEMPORAL, HAR_ENSEMBLE, HAR_EMBED)
 GRAPH_FIELDS = {
     "name",
     "platform",

@@ -9,16 +9,20 @@ import numpy as np
 import pytest
 import tritonclient.grpc
 
-from builder.parity import Answer, torch_answer
+from builder.checkpoints import Variants, variants_from_folder
+from builder.graphs import PUBLIC
+from builder.parity import Answer, torch_answers
 from clients.errors import InvalidMedia
 from clients.recognizer import Recognizer
-from clip_har.contract import FRAMES, MEDIA, MODELS, PREPROCESS, TIMES
+from clip_har.contract import FRAMES, HAR_ENSEMBLE, MEDIA, MODELS, PREPROCESS, TIMES
 from clip_har.dataset import DataSet
 from clip_har.limits import Limits
-from clip_har.media import frames_from_media
+from clip_har.media import Times, frames_from_media
 from clip_har.nn.model import CLIPHARModel
+from clip_har.preprocess import Pixels
 from clip_har.product import file_hash
 from clip_har.reference import Reference
+from clip_har.spec import ModelSpec
 from server.process import RunningServer
 
 pytestmark = pytest.mark.triton
@@ -45,8 +49,13 @@ def http(line: RunningServer) -> Iterator[Recognizer]:
 
 
 def trained_answer(model: CLIPHARModel, media: bytes) -> Answer:
-    size = model.spec.preprocessing.image_size
-    return torch_answer(model, *frames_from_media(media, model.spec.frames, size, Limits()))
+    spec = model.spec
+    variants = Variants({spec.temporal: model}, {})
+    return torch_answers(variants, *seen_frames(spec, media))[PUBLIC[spec.temporal].name]
+
+
+def seen_frames(spec: ModelSpec, media: bytes) -> tuple[Pixels, Times]:
+    return frames_from_media(media, spec.frames, spec.preprocessing.image_size, Limits())
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -59,7 +68,18 @@ def test_served_probabilities_are_those_of_the_trained_model(
     assert np.ptp(trained, axis=0).max() > 0.1, "the media all look alike: this compares nothing"
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_ensemble_serves_what_its_trained_members_say_together(
+    recognizer: Recognizer, checkpoints: Path, media: list[bytes]
+) -> None:
+    variants = variants_from_folder(checkpoints)
+    for one in media:
+        answers = torch_answers(variants, *seen_frames(variants.spec, one))
+        served = recognizer.probabilities(one, HAR_ENSEMBLE.name)  # (K,)
+        assert np.abs(answers[HAR_ENSEMBLE.name].probs - served).max() <= 1e-4
+        assert all(np.abs(answers[name].probs - served).max() > 1e-3 for name in VARIANTS)
+
+
+@pytest.mark.parametrize("variant", [*VARIANTS, HAR_ENSEMBLE.name])
 def test_served_probabilities_are_the_builders_reference(
     recognizer: Recognizer, built: Path, mocap: Path, variant: str
 ) -> None:

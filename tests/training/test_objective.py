@@ -9,8 +9,9 @@ from torch.nn import functional as F
 
 from clip_har.nn.clip import clip_from_pretrained, tokenizer_from_pretrained
 from clip_har.nn.head import TEMPERATURE_BOUNDS, fitted_temperature
+from clip_har.nn.text_bank import text_bank
 from training.action_model import MOST_LOGIT_SCALE, ActionModel, Distiller
-from training.objective import action_loss, contrastive_loss, text_bank
+from training.objective import action_loss, contrastive_loss
 from training.run import Run
 from training.settings import Stage
 

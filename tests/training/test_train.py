@@ -13,8 +13,8 @@ from clip_har.checkpoint import model_from_checkpoint, tokenizer_from_checkpoint
 from clip_har.ensemble import ensemble_from_folder
 from clip_har.nn.head import TEMPERATURE_BOUNDS, fitted_temperature
 from clip_har.nn.model import CLIPHARModel
+from clip_har.nn.text_bank import text_bank
 from training.evaluation.metrics import METRICS_FILE, REPORT_FILE, Metrics
-from training.objective import text_bank
 from training.settings import TrainConfig
 from training.train import train
 
