@@ -42,6 +42,8 @@ PACKAGES = (
     "torch", "transformers", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf",
     "tritonclient", "numpy",
 )  # fmt: skip
+CALIBRATION_FRAMES = 2
+"""Of each clip: neighbours look alike, and other clips tell more."""
 WORK = ".work"
 """End of the name of the folder beside a product that keeps graphs and engines between builds."""
 
@@ -126,7 +128,8 @@ def _graph_store(
         count = profile.quantization.clips
         clips = clips_of_split(data_set, "train", spec.labels, -(-count // len(spec.labels)))
         frames, _ = frames_of_clips(clips[:count], data, spec.frames, spec.preprocessing.image_size)
-        return [{FRAMES.name: clip[None]} for clip in frames]
+        some = frames[:, :: -(-spec.frames // CALIBRATION_FRAMES)]  # (C, T, S, S, 3)
+        return [{FRAMES.name: clip[None]} for clip in some]
 
     return GraphStore(
         folder=work / "graphs",

@@ -28,6 +28,8 @@ class Candidate:
     model: ServedModel
     engine: EngineName
     precision: Precision
+    float_share: float = 0.0
+    """Share of an int8 graph's products that stay float beyond those that must, the worst first."""
 
     @property
     def name(self) -> str:
@@ -97,8 +99,10 @@ def made_candidate(
     folder: Path,
 ) -> Made:
     """Builds the served file, or opens the one that was built from the same graph."""
-    graph = graphs.path(candidate.model, candidate.graph_precision)
-    target = folder / f"{candidate.model.name}-{candidate.engine}-{candidate.precision}"
+    graph = graphs.path(candidate.model, candidate.graph_precision, candidate.float_share)
+    suffix = f"-float{candidate.float_share:g}" if candidate.float_share else ""
+    name = f"{candidate.model.name}-{candidate.engine}-{candidate.precision}{suffix}"
+    target = folder / name
     made_from = fingerprint(
         {"graph": file_hash(graph), "engine": engine.version(), "ranges": _table(ranges)}
     )

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,13 @@ class GraphStore:
     threads: int
     """Cores to use."""
 
-    def path(self, model: ServedModel, precision: Precision) -> Path:
-        """The ONNX file, made if it is not there."""
-        target = self.folder / f"{model.name}-{precision}"
+    def path(self, model: ServedModel, precision: Precision, float_share: float = 0.0) -> Path:
+        """The ONNX file, made if it is not there.
+
+        `float_share` of an int8 graph's products stay float beyond those that must.
+        """
+        suffix = f"-float{float_share:g}" if float_share else ""
+        target = self.folder / f"{model.name}-{precision}{suffix}"
         made_from = fingerprint(
             {
                 "inputs": self.made_from,
@@ -59,16 +64,21 @@ class GraphStore:
         )
         if not is_current(target, made_from):
             with staged(target) as staging:
-                notes = self._made(model, precision, staging / GRAPH_FILE)
+                notes = self._made(model, precision, float_share, staging / GRAPH_FILE)
                 (staging / NOTES_FILE).write_text(json.dumps(notes, indent=2) + "\n")
                 record_inputs(staging, made_from)
         return target / GRAPH_FILE
 
-    def notes(self, model: ServedModel, precision: Precision) -> dict[str, Any]:
+    def notes(
+        self, model: ServedModel, precision: Precision, float_share: float = 0.0
+    ) -> dict[str, Any]:
         """How a graph came about: what was tried and what was left float."""
-        return json.loads((self.path(model, precision).parent / NOTES_FILE).read_text())
+        path = self.path(model, precision, float_share)
+        return json.loads((path.parent / NOTES_FILE).read_text())
 
-    def _made(self, model: ServedModel, precision: Precision, target: Path) -> dict[str, Any]:
+    def _made(
+        self, model: ServedModel, precision: Precision, float_share: float, target: Path
+    ) -> dict[str, Any]:
         if precision == "fp32":
             graph, sizes = self._module(model), self.variants.spec.sizes
             onnx_from_graph(graph, model, sizes, target, self.opset)
@@ -78,7 +88,9 @@ class GraphStore:
             dynamic_int8_from_graph(exact, target)
             return {}
         graph = onnx.load(exact)
-        if precision == "int8":
+        if precision == "int8" and float_share:
+            made, notes = self._more_float(model, graph, float_share)
+        elif precision == "int8":
             made, notes = self._quantized(graph, self.calibration(model))
         else:
             made, notes = half_from_graph(graph, precision), {}
@@ -121,6 +133,17 @@ class GraphStore:
             "kept_float": kept,
         }
         return best, notes
+
+    def _more_float(
+        self, model: ServedModel, graph: onnx.ModelProto, share: float
+    ) -> tuple[onnx.ModelProto, dict[str, Any]]:
+        """The int8 graph with a share of its products left float, the worst ones."""
+        notes = self.notes(model, "int8")
+        errors: dict[str, float] = notes["layer_errors"]
+        worst = sorted(errors, key=lambda name: -errors[name])[: ceil(share * len(errors))]
+        kept = [*notes["kept_float"], *(name for name in worst if name not in notes["kept_float"])]
+        made = int8_from_graph(graph, self.calibration(model), notes["smooth_quant"], kept)
+        return made, {**notes, "kept_float": kept}
 
     def _embeddings(self, graph: onnx.ModelProto, feeds: Sequence[Tensors]) -> Tensor:
         file = self.folder / ".measured.onnx"

@@ -6,6 +6,7 @@ N texts, L tokens.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from builder.checkpoints import Variants
+from builder.comparison import max_difference, min_cosine
 from builder.engines.engine import Session
 from builder.graphs import PUBLIC, VARIANT_GRAPHS
 from builder.profile import Budget
@@ -49,15 +51,12 @@ class Answer:
 class Parity:
     """How far an engine's answers are from the trained model's, over all clips."""
 
-    clips: int = 0
-    """Clips compared."""
-    max_probability_error: float = 0.0
-    """Largest absolute difference of a probability."""
-    min_cosine: float = 1.0
-    """Smallest cosine between embeddings."""
-    top1_agreement: float = 1.0
-    """Share of videos on which both name the same class first."""
-    _agreed: list[bool] = field(default_factory=list[bool], repr=False)
+    exact: list[Answer] = field(default_factory=list[Answer], repr=False)
+    """The trained model's."""
+    given: list[Answer] = field(default_factory=list[Answer], repr=False)
+    """The engine's, on the same clips."""
+    stills: list[bool] = field(default_factory=list[bool], repr=False)
+    """Which of the clips are still pictures."""
 
     def add(self, reference: Answer, candidate: Answer, *, still: bool = False) -> None:
         """Takes one more clip into account.
@@ -65,38 +64,64 @@ class Parity:
         A still picture says little of an action, so which class comes first is often a near tie;
         its probabilities and its embedding are held to the budget all the same.
         """
-        error = float(np.abs(reference.probs - candidate.probs).max())
-        cosine = 1.0
-        if reference.embedding is not None and candidate.embedding is not None:
-            cosine = float(reference.embedding @ candidate.embedding)
-        if not still:
-            self._agreed.append(bool(reference.probs.argmax() == candidate.probs.argmax()))
-            self.top1_agreement = sum(self._agreed) / len(self._agreed)
-        self.clips += 1
-        # NaN compares false with everything: turn it into the worst value, not into no difference.
-        self.max_probability_error = max(self.max_probability_error, _or_worst(error, np.inf))
-        self.min_cosine = min(self.min_cosine, _or_worst(cosine, -1.0))
+        self.exact.append(reference)
+        self.given.append(candidate)
+        self.stills.append(still)
+
+    @property
+    def clips(self) -> int:
+        """Clips compared."""
+        return len(self.exact)
+
+    @cached_property
+    def max_probability_error(self) -> float:
+        """Largest absolute difference of a probability, once all clips are there."""
+        return max_difference([one.probs for one in self.exact], [one.probs for one in self.given])
+
+    @cached_property
+    def min_cosine(self) -> float:
+        """Smallest cosine between embeddings; 1 of a model that has none."""
+        pairs = [
+            (exact.embedding, given.embedding)
+            for exact, given in zip(self.exact, self.given, strict=True)
+            if exact.embedding is not None and given.embedding is not None
+        ]
+        return min_cosine(*zip(*pairs, strict=True)) if pairs else 1.0
+
+    @property
+    def agreed(self) -> list[bool]:
+        """For each video whether both name the same class first."""
+        return [
+            bool(exact.probs.argmax() == given.probs.argmax())
+            for exact, given, still in zip(self.exact, self.given, self.stills, strict=True)
+            if not still
+        ]
+
+    @property
+    def top1_agreement(self) -> float:
+        """Share of videos on which both name the same class first."""
+        return sum(self.agreed) / len(self.agreed) if self.agreed else 1.0
 
     def check(self, name: str, budget: Budget, *, trained: bool) -> None:
         """Raises ValueError where the engines lost more than the budget allows.
 
         Which class is first means nothing of random weights.
         """
-        faults = []
-        if self.max_probability_error > budget.max_probability_error:
+        faults: list[str] = [] if self.clips else ["nothing was compared"]
+        if self.clips and self.max_probability_error > budget.max_probability_error:
             faults.append(
                 f"probability error {self.max_probability_error:.2e} (at most "
                 f"{budget.max_probability_error:g})"
             )
         if self.min_cosine < budget.min_cosine:
             faults.append(f"cosine {self.min_cosine:.6f} (at least {budget.min_cosine})")
-        least = budget.least_agreement(len(self._agreed))
+        least = budget.least_agreement(len(self.agreed))
         if trained and self.top1_agreement < least:
             faults.append(f"top-1 agreement {self.top1_agreement:.4f} (at least {least:.4g})")
-        if faults or not self.clips:
+        if faults:
             raise ValueError(
                 f"{name}: the engines do not equal the trained model on {self.clips} clips: "
-                f"{'; '.join(faults) or 'nothing was compared'}. Nothing is published."
+                f"{'; '.join(faults)}. Nothing is published."
             )
 
     def as_table(self) -> dict[str, float]:
@@ -145,8 +170,8 @@ class Chain:
 @torch.inference_mode()
 def check_texts(model: CLIPHARModel, chain: Chain, tokens: Tensor, budget: Budget) -> None:
     """Compares embeddings of texts (N, L); raises ValueError where they differ too much."""
-    pairs = zip(model.encode_texts(tokens).numpy(), chain.texts(tokens.numpy()), strict=True)
-    cosine = min(_or_worst(float(trained @ exported), -1.0) for trained, exported in pairs)
+    exact, given = model.encode_texts(tokens).numpy(), chain.texts(tokens.numpy())
+    cosine = min_cosine(list(exact), list(given))
     if cosine < budget.min_cosine:
         raise ValueError(
             f"{TEXT_ENCODER.name}: the graph does not equal the trained model on {len(tokens)} "
@@ -166,7 +191,3 @@ def torch_answers(variants: Variants, frames: NDArray[np.uint8], times: Array) -
     if variants.mixture:
         told[HAR_ENSEMBLE.name] = Answer(variants.mixture(embeds, seconds)[0].numpy())
     return told
-
-
-def _or_worst(value: float, worst: float) -> float:
-    return value if np.isfinite(value) else worst

@@ -40,6 +40,8 @@ class CandidateRow(Config):
     """`passed`, or why it is refused."""
     chosen: bool
     """Whether it is served."""
+    float_share: float
+    """Share of an int8 graph's products left float to stay within the budget."""
     note: str
     """What could not be done here."""
     figures: Figures | None
@@ -114,6 +116,7 @@ def candidate_row(trial: Trial, limits: Limits, operations: float | None) -> Can
         precision=made.candidate.precision,
         verdict="; ".join(trial.faults) or "passed",
         chosen=trial.chosen,
+        float_share=made.candidate.float_share,
         note=trial.note,
         figures=figures,
         min_cosine=figures.min_cosine if figures else None,

@@ -70,7 +70,7 @@ class Selection:
         made, threads = self._chosen(model), max(self.court.threads)
         candidate = made.candidate
         if self.court.engines[candidate.engine].missing():
-            graph = self.court.graphs.path(model, candidate.graph_precision)
+            graph = self.court.graphs.path(model, candidate.graph_precision, candidate.float_share)
             return OnnxRuntime().open(graph, threads)
         return self.court.engines[candidate.engine].open(made.file, threads)
 

@@ -11,9 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from builder.candidates import Made, candidates_of, made_candidate, ranges_of
+from builder.candidates import Candidate, Made, candidates_of, made_candidate, ranges_of
 from builder.checkpoints import Variants
-from builder.engines.engine import Array, Engine, EngineName, EngineRefusedError, Session, Tensors
+from builder.engines.engine import (
+    Array,
+    Engine,
+    EngineName,
+    EngineRefusedError,
+    Range,
+    Session,
+    Tensors,
+)
 from builder.engines.onnx_runtime import OnnxRuntime
 from builder.gate import Figures, Verdict, class_figures, cosine_figures, judged
 from builder.graph_store import GraphStore
@@ -37,6 +45,9 @@ from clip_har.contract import (
 from clip_har.nn.head import probabilities
 from clip_har.progress import progress_bar
 from clip_har.spec import TemporalKind
+
+FLOAT_SHARES = (0.125, 0.25, 0.5)
+"""Shares of an int8 graph's products that are left float in turn where the budget is not met."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +94,7 @@ class Court:
         ranges = ranges_of(model, spec.sizes, spec.frames, self.most[model])
         candidates = candidates_of(model, self.profile)
         trials = {
-            one.name: self._judged(
-                made_candidate(one, self.engines[one.engine], self.graphs, ranges, self.folder)
-            )
+            one.name: self._tried(one, ranges)
             for one in progress_bar(candidates, f"build and judge {model.name}")
         }
         passed = {name: trial for name, trial in trials.items() if not trial.faults}
@@ -97,6 +106,20 @@ class Court:
             )
         return self._chosen(model, trials, passed)
 
+    def _tried(self, candidate: Candidate, ranges: Mapping[str, Range]) -> Trial:
+        """The candidate on trial; in int8, with as few products in float as the budget asks for.
+
+        Engines round differently: what one may do to a graph, another may not.
+        """
+        engine = self.engines[candidate.engine]
+        trial = self._judged(made_candidate(candidate, engine, self.graphs, ranges, self.folder))
+        for share in FLOAT_SHARES:
+            if candidate.precision != "int8" or not (trial.verdict and trial.faults):
+                break
+            more = replace(candidate, float_share=share)
+            trial = self._judged(made_candidate(more, engine, self.graphs, ranges, self.folder))
+        return trial
+
     def _judged(self, made: Made) -> Trial:
         if made.fault:
             return Trial(made, faults=(made.fault,))
@@ -106,7 +129,9 @@ class Court:
             note = f"{candidate.engine} cannot run here, so its graph was judged in ONNX Runtime"
             note += f" ({missing})"
             engine = OnnxRuntime()
-            file = self.graphs.path(candidate.model, candidate.graph_precision)
+            file = self.graphs.path(
+                candidate.model, candidate.graph_precision, candidate.float_share
+            )
         try:
             session = engine.open(file, max(self.threads))
             figures = self._figures(candidate.model, session)
@@ -143,13 +168,23 @@ class Court:
         if model is VISION_ENCODER:
             embeds = frame_embeds_of_clips(session, held_out.frames)
             seen = trained.recognise(embeds, held_out.times)
-            return cosine_figures(held_out.frame_embeds, embeds), seen.probs
+            return self._encoder_cosines(embeds), seen.probs
         if model is VARIANT_GRAPHS_OF[kind][0]:
             pooled = torch.from_numpy(session.run(self._clips(model))[CLIP_EMBED.name])
             probs = probabilities(trained.head(pooled), trained.spec.temperature)
             return cosine_figures(exact.embedding, pooled), probs
         probs = session.run({CLIP_EMBED.name: exact.embedding.numpy()})[PROBS.name]
         return {}, torch.from_numpy(probs)
+
+    def _encoder_cosines(self, embeds: Tensor) -> dict[str, float]:
+        """Of frames (C, T, D), and of the clip embeddings that every variant makes of them."""
+        held_out = self.held_out
+        figures = cosine_figures(held_out.frame_embeds, embeds)
+        for kind, model in self.variants.models.items():
+            clips = model.recognise(embeds, held_out.times).embedding
+            of_clips = cosine_figures(held_out.recognised[kind].embedding, clips)
+            figures["min_cosine"] = min(figures["min_cosine"], of_clips["min_cosine"])
+        return figures
 
     def _clips(self, model: ServedModel) -> Tensors:
         """The held-out clips as a graph behind the encoder takes them."""
