@@ -97,6 +97,14 @@ class BuildReport(Config):
     """Date, versions, revision."""
 
     @property
+    def by_graph(self) -> dict[str, list[CandidateRow]]:
+        """Rows of each graph, in the order of their trials."""
+        grouped: dict[str, list[CandidateRow]] = {}
+        for row in self.candidates:
+            grouped.setdefault(row.model, []).append(row)
+        return grouped
+
+    @property
     def chosen(self) -> dict[str, CandidateRow]:
         """Rows that are served, by graph."""
         return {row.model: row for row in self.candidates if row.chosen}
@@ -162,15 +170,23 @@ def _picture(report: BuildReport) -> str:
     ]
     if not points:
         return ""
+    most = max(speed for _, speed, _ in points)
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()
     for row, speed, lost in points:
         axes.scatter(speed, lost, s=90 if row.chosen else 40, zorder=3)
         name = f"{row.engine} {row.precision}{' (served)' if row.chosen else ''}"
-        axes.annotate(name, (speed, lost), xytext=(6, 6), textcoords="offset points")
+        left = speed > most / 2
+        axes.annotate(
+            name,
+            (speed, lost),
+            xytext=(-8 if left else 8, 6),
+            textcoords="offset points",
+            ha="right" if left else "left",
+        )
     axes.axhline(1 - report.profile["budget"]["min_cosine"], linestyle="--", linewidth=1)
     axes.set(xlabel="frames a second", ylabel="1 - smallest cosine", yscale="log")
-    axes.set_xlim(0, 1.35 * max(speed for _, speed, _ in points))
+    axes.set_xlim(0, 1.1 * most)
     axes.grid(alpha=0.3)
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
