@@ -80,12 +80,17 @@ Loop = Callable[[], int]
 """Runs one core's share on the calling thread and tells how many operations that was."""
 
 
-def operations_a_second(kind: str, threads: int, flags: frozenset[str]) -> float | None:
+def operations_a_second(
+    kind: str, threads: int, flags: frozenset[str], *, tiles: bool = True
+) -> float | None:
     """The limit of `threads` cores at once for `fp32`, `bf16` or `int8`; `flags` are the CPU's.
 
-    None where the CPU has no instruction for them, and gains nothing from such numbers.
+    None where the CPU has no instruction for them, and gains nothing from such numbers. Without
+    `tiles`, only its vector registers count.
     """
     for instruction in INSTRUCTIONS[kind]:
+        if isinstance(instruction, TileInstruction) and not tiles:
+            continue
         if instruction.flag in flags:
             return _measured(_loop(instruction), threads)
     return None
@@ -107,7 +112,7 @@ def _measured(loop: Loop, threads: int) -> float:
 def _loop(instruction: Instruction | TileInstruction) -> Loop:
     if isinstance(instruction, TileInstruction):
         ctypes.CDLL(None).syscall(ARCH_PRCTL, REQUEST_PERMISSION, TILE_DATA)
-        memory = ctypes.create_string_buffer(_tile_shapes())
+        memory = ctypes.create_string_buffer(tile_shapes())
         text, steps, sums = _tile_assembly(instruction), TILE_STEPS, SUM_TILES
     else:
         memory = ctypes.create_string_buffer(64 * SUMS)
@@ -141,7 +146,7 @@ def _compiled(text: str) -> Callable[[int, int], None]:
     return run
 
 
-def _tile_shapes() -> bytes:
+def tile_shapes() -> bytes:
     """What `ldtilecfg` reads: palette 1, then the bytes of a row and the rows of each tile."""
     rows = [TILE_ROW_BYTES] * TILES + [0] * TILES
     return struct.pack("<BB14x16H8B8x", 1, 0, *rows, *[TILE_ROWS] * TILES)

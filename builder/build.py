@@ -223,7 +223,8 @@ def _limits(threads: int) -> Limits:
     measured = {
         kind: operations_a_second(kind, threads, flags) for kind in ("fp32", "bf16", "int8")
     }
-    return Limits(threads=threads, **measured)
+    vector = operations_a_second("int8", threads, flags, tiles=False)
+    return Limits(threads=threads, int8_vector=vector, **measured)
 
 
 @torch.no_grad()

@@ -25,6 +25,8 @@ class Limits(Config):
     """Of bf16; none where the CPU has no instruction for them."""
     int8: float | None = None
     """Of int8 numbers, likewise."""
+    int8_vector: float | None = None
+    """Of int8 numbers in vector registers alone: less than `int8` where the CPU has tiles (AMX)."""
 
 
 class CandidateRow(Config):
