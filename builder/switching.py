@@ -12,15 +12,15 @@ from pathlib import Path
 
 from builder.live_server import LiveServer
 from builder.manifest import REPOSITORY
-from builder.publication import Place, Publication, link_tree, member_configs
+from builder.publication import Publication, link_tree, member_configs
 from builder.triton_config import (
     CONFIG_FILE,
     ModelConfig,
+    called_places,
     config_from_file,
-    is_ensemble,
-    steps_of,
     text_from_config,
 )
+from clip_har.place import Place
 from clip_har.product import file_hash
 
 STAGING = ".staging"
@@ -88,13 +88,12 @@ class Switch:
         ]
 
     def _called(self) -> set[Place]:
-        """What ensembles call, on disk and in the server."""
+        """What models call, on disk and in the server."""
         configs = [config_from_file(path) for path in self._repository.glob(f"*/{CONFIG_FILE}")]
-        chains = [config for config in configs if is_ensemble(config)]
+        callers = [config for config in configs if called_places(config)]
         if self._server:
-            chains += [self._server.served(config.name) for config in chains]
-        steps = [step for config in chains if config for step in steps_of(config)]
-        return {Place(step.model_name, step.model_version) for step in steps}
+            callers += [self._server.served(config.name) for config in callers]
+        return {place for config in callers if config for place in called_places(config)}
 
     def _placing(self, publication: Publication) -> list[Step]:
         """Puts folders of versions and of new models where no configuration names them yet."""

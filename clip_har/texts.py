@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, Json
 
-from clip_har.callee import Callee, callee_from_text
 from clip_har.config import Config
 from clip_har.labels import sentences
+from clip_har.place import Place, place_from_text
 from clip_har.tokenizer import Tokenizer, padded
 
 Embeddings = NDArray[np.float32]
@@ -45,9 +45,9 @@ class TextSettings(Config):
     """Which text encoder to call, MODEL/VERSION."""
 
     @property
-    def text_encoder(self) -> Callee:
+    def text_encoder(self) -> Place:
         """Which text encoder to call."""
-        return callee_from_text(self.call_text_encoder)
+        return place_from_text(self.call_text_encoder)
 
 
 @dataclass(frozen=True)
