@@ -77,7 +77,8 @@ class Switch:
         `standby` stays loaded beside it.
         """
         kept = [target, *([standby] if standby else [])]
-        called = self._called() - current.member_places
+        public = {name for one in (current, *begun, target) for name in one.public_configs}
+        called = self._called(public) - current.member_places
         needed = [one for one in begun if one.member_places & called]
         members = member_configs([current, *needed, target])
         return [
@@ -87,13 +88,22 @@ class Switch:
             *self._trimming(kept),
         ]
 
-    def _called(self) -> set[Place]:
-        """What models call, on disk and in the server."""
-        configs = [config_from_file(path) for path in self._repository.glob(f"*/{CONFIG_FILE}")]
-        callers = [config for config in configs if called_places(config)]
-        if self._server:
-            callers += [self._server.served(config.name) for config in callers]
-        return {place for config in callers if config for place in called_places(config)}
+    def _called(self, callers: set[str]) -> set[Place]:
+        """What models call, on disk and in the server, and what that calls in turn."""
+        called: set[Place] = set()
+        asked: set[str] = set()
+        while left := callers - asked:
+            name = left.pop()
+            asked.add(name)
+            called |= self._called_by(name)
+            callers = callers | {place.model for place in called}
+        return called
+
+    def _called_by(self, name: str) -> set[Place]:
+        file = self._repository / name / CONFIG_FILE
+        places = called_places(config_from_file(file)) if file.is_file() else []
+        served = self._server.served(name) if self._server and places else None
+        return {*places, *(called_places(served) if served else [])}
 
     def _placing(self, publication: Publication) -> list[Step]:
         """Puts folders of versions and of new models where no configuration names them yet."""
