@@ -152,9 +152,7 @@ def _manifest(
     )
 
 
-def _reference(
-    builds: Mapping[str, Build], names: Mapping[str, Mapping[str, str]]
-) -> Reference:
+def _reference(builds: Mapping[str, Build], names: Mapping[str, Mapping[str, str]]) -> Reference:
     """All answers, each under the name by which its model is served."""
     told = {
         name: Reference.from_json(build.folder / REFERENCE_FILE) for name, build in builds.items()

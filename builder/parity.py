@@ -148,7 +148,8 @@ class Chain:
         encoded = self._run((VISION_ENCODER,), start)
         told: dict[str, Answer] = {}
         for kind in variants.models:
-            tensors = self._run(tuple(VARIANT_GRAPHS[kind]), encoded)
+            pool, classifier, *_ = VARIANT_GRAPHS[kind]
+            tensors = self._run((pool, classifier), encoded)
             told[PUBLIC[kind].name] = Answer(tensors[PROBS.name][0], tensors[CLIP_EMBED.name][0])
         if variants.mixture:
             mixed = self._run((MIXTURE,), encoded)

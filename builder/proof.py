@@ -5,9 +5,11 @@ from pathlib import Path
 
 from builder.checkpoints import Variants
 from builder.engines.engine import Session
+from builder.graphs import PUBLIC, VARIANT_GRAPHS
 from builder.parity import Answer, Chain, Parity, check_texts, torch_answers
 from builder.profile import BuildProfile
-from clip_har.contract import ServedModel
+from builder.zero_shot import ZeroShotParity
+from clip_har.contract import HAR_ZERO_SHOT, SIMILARITY, ServedModel
 from clip_har.dataset import DataSet, Sample, sample_bytes
 from clip_har.limits import Limits
 from clip_har.media import frames_from_media
@@ -27,9 +29,17 @@ def proof_of_engines(
     *,
     trained: bool,
 ) -> tuple[dict[str, Parity], Reference]:
-    """Compares torch with the engines; raises ValueError over the budget."""
+    """Compares torch with the engines; raises ValueError over the budget.
+
+    Gives the figures by public model, those of zero-shot for the record, and the clips' answers.
+    """
     chain = Chain(sessions)
     parity = {name: Parity() for name in variants.places()}
+    zero_shot = {
+        PUBLIC[kind].name: ZeroShotParity(variants, model, chain)
+        for kind, model in variants.models.items()
+        if SIMILARITY in VARIANT_GRAPHS[kind]
+    }
     clips: list[ReferenceClip] = []
     size = variants.spec.preprocessing.image_size
     samples = parity_samples(data_set, variants.spec.labels, CLIPS)
@@ -43,14 +53,18 @@ def proof_of_engines(
             chain.answers(variants, frames, times),
         )
         for name, exact in truth.items():
-            served = given[name]
-            parity[name].add(exact, served, still=sample.path in stills)
+            served, still = given[name], sample.path in stills
+            parity[name].add(exact, served, still=still)
+            if name in zero_shot:
+                zero_shot[name].add(exact, served, still=still)
             told[name] = Answers(torch=_floats(exact), onnx=_floats(served))
         clips.append(ReferenceClip(path=sample.path, sha256=sample.sha256, models=told))
     for name, figures in parity.items():
         figures.check(name, profile.budget, trained=trained)
     check_texts(variants.any_model, chain, variants.class_tokens(), profile.budget)
     worst = max(figures.max_probability_error for figures in parity.values())
+    for one in zero_shot.values():
+        parity[HAR_ZERO_SHOT.name] = one.parity
     return parity, Reference(max_abs_error=BuilderError(torch_onnx=worst), clips=tuple(clips))
 
 

@@ -5,13 +5,13 @@
 ARG TRITON_RELEASE=26.07
 FROM nvcr.io/nvidia/tritonserver:${TRITON_RELEASE}-py3
 
-# The light half only: what the Python model `preprocess` imports, and `server` for the health check.
+# The light half only: what the Python models import, and `server` for the health check.
 # The graphs run in Triton's own ONNX Runtime or OpenVINO: no engine is installed, and no torch.
 WORKDIR /opt/clip-har
 COPY pyproject.toml README.md constraints-server.txt ./
 COPY clip_har ./clip_har
 COPY server ./server
-RUN pip3 install --no-cache-dir --constraint constraints-server.txt . av pillow
+RUN pip3 install --no-cache-dir --constraint constraints-server.txt . av pillow tokenizers
 
 # Triton's own unprivileged user, triton-server, by number so that Kubernetes can check it.
 USER 1000:1000

@@ -17,6 +17,7 @@ from clip_har.contract import (
     GRAPHS,
     MEAN_POOL,
     MIXTURE,
+    SIMILARITY,
     TEMPORAL,
     TEXT_ENCODER,
     VISION_ENCODER,
@@ -104,6 +105,19 @@ def test_the_text_graph_equals_the_tower(
     tokens = tokenizer(texts, padding=True, return_tensors="pt").input_ids  # (B, L)
     trained = variants.any_model.encode_texts(tokens)
     assert torch.allclose(run(graphs, TEXT_ENCODER, tokens), trained, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("clips", "texts"), [(1, 1), (2, 7), (8, 1000)])
+@torch.inference_mode()
+def test_the_similarity_graph_gives_clips_own_scores(
+    graphs: dict, variants: Variants, clips: int, texts: int
+) -> None:
+    trained = variants.models["attention_motion"]
+    embeds, names = unit(clips, trained.spec.embed_dim), unit(texts, trained.spec.embed_dim)
+    expected = trained.text_logits(embeds, names).softmax(dim=-1)  # (B, N)
+    assert trained.clip.logit_scale.exp() > 2
+    scores = run(graphs, SIMILARITY, embeds, names.expand(clips, -1, -1))
+    assert torch.allclose(scores, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("bias", [True, False])

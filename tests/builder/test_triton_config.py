@@ -1,5 +1,6 @@
 """Configurations in git, and what the builder makes of them."""
 
+import json
 from pathlib import Path
 
 import onnx
@@ -16,13 +17,28 @@ from clip_har.contract import (
     HAR_EMBED,
     HAR_ENSEMBLE,
     HAR_TEMPORAL,
+    HAR_TEMPORAL_FRAMES,
+    HAR_TEXT_EMBED,
+    HAR_ZERO_SHOT,
     MODELS,
     TEMPORAL,
+    TEXT_EMBEDDER,
+    TEXT_ENCODER,
     ServedModel,
 )
+from clip_har.product import file_hash
+from clip_har.tokenizer import TOKENIZER_FILE
 
 SOURCES = Path(__file__).parents[2] / "model_repository"
-ENSEMBLES = (HAR_BASE, HAR_TEMPORAL, HAR_ENSEMBLE, HAR_EMBED)
+ENSEMBLES = (
+    HAR_BASE,
+    HAR_TEMPORAL,
+    HAR_ENSEMBLE,
+    HAR_EMBED,
+    HAR_TEMPORAL_FRAMES,
+    HAR_ZERO_SHOT,
+    HAR_TEXT_EMBED,
+)
 GRAPH_FIELDS = {
     "name",
     "platform",
@@ -140,8 +156,10 @@ def test_the_steps_of_an_ensemble_fit_together(built: Path, model: ServedModel) 
     flowing = {spec.name: (spec.dtype, spec.axes) for spec in model.inputs}
     for step in config.ensemble_scheduling.step:
         contract = known[step.model_name]
-        assert set(step.input_map) == {spec.name for spec in contract.inputs}
-        for spec in contract.inputs:
+        inputs = served(built, contract).input
+        needed = {tensor.name for tensor in inputs if not tensor.optional}
+        assert needed <= set(step.input_map) <= {tensor.name for tensor in inputs}
+        for spec in (one for one in contract.inputs if one.name in step.input_map):
             assert flowing[step.input_map[spec.name]] == (spec.dtype, spec.axes)
         for spec in contract.outputs:
             if spec.name in step.output_map:
@@ -156,6 +174,20 @@ def test_preprocessing_is_told_what_the_checkpoint_decides(built: Path, variants
     assert parameters["frames"].string_value == str(variants.spec.frames)
     side = str(variants.spec.preprocessing.image_size)
     assert parameters["image_size"].string_value == side
+
+
+def test_the_text_embedder_is_told_what_the_checkpoint_decides(
+    built: Path, variants: Variants
+) -> None:
+    parameters = served(built, TEXT_EMBEDDER).parameters
+    assert json.loads(parameters["prompts"].string_value) == list(variants.spec.prompts)
+    tower = variants.any_model.clip.config.text_config
+    assert parameters["max_tokens"].string_value == str(tower.max_position_embeddings)
+    encoder = served(built, TEXT_ENCODER)
+    assert parameters["encoder_batch"].string_value == str(encoder.max_batch_size)
+    version = built / "model_repository" / TEXT_EMBEDDER.name / "1"
+    checkpoint = next(iter(variants.folders.values()))
+    assert file_hash(version / TOKENIZER_FILE) == file_hash(checkpoint / TOKENIZER_FILE)
 
 
 @by_name
