@@ -69,6 +69,22 @@ Url = Annotated[
 
 
 @app.command()
+def join(
+    builds: Annotated[list[Path], typer.Argument(help="Folders that `build` wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+) -> None:
+    """Makes one repository of several builds; what they have alike is served once."""
+    from builder.joining import join
+
+    done = join(builds, out)
+    for folder, names in done.names.items():
+        renamed = sorted(name for origin, name in names.items() if name != origin)
+        console.print(f"{folder}: {', '.join(renamed) or 'all under their own names'}")
+    console.print(f"served once: {', '.join(done.shared) or 'nothing, they have nothing alike'}")
+    console.print(f"{out}: written")
+
+
+@app.command()
 def publish(
     build: Annotated[Path, typer.Argument(help="Folder of the new build.")],
     live: Live,

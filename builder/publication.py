@@ -139,7 +139,7 @@ class Publication(Build):
 
     def pointed(self, name: str) -> ModelConfig:
         """A model's configuration in which it calls models of this publication."""
-        config = _copied(self.configs[name])
+        config = copied(self.configs[name])
         set_called_places(config, self.places)
         return config
 
@@ -249,7 +249,8 @@ def _read_publication(history: Path, number: int) -> Publication:
     return Publication(folder, number, places)
 
 
-def _copied(config: ModelConfig) -> ModelConfig:
+def copied(config: ModelConfig) -> ModelConfig:
+    """A configuration that can be changed while the given one stays as it is."""
     copy = type(config)()
     copy.CopyFrom(config)
     return copy

@@ -80,7 +80,7 @@ class TextBank:
         count = texts.shape[1]
         self._check_count(count)
         prompts = self._settings.prompts if names else ("{}",)
-        read = [self._read(data, _place(i, count)) for i, data in enumerate(texts.flat)]
+        read = [self._read(data, _place(i, count)) for i, data in enumerate(texts.ravel().tolist())]
         asked = [tuple(sentences(text, prompts)) for text in read]
         known = {one: self._memory[one] for one in asked if one in self._memory}
         for one in known:
