@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
@@ -49,10 +50,22 @@ def onnx_from_graph(
             verbose=False,
         )
     assert program is not None
-    proto = program.model_proto
+    proto = sanitized(program.model_proto)
     proto.ir_version = min(proto.ir_version, NEWEST_IR)
     check_graph(proto, model, sizes)
     onnx.save(proto, path)
+
+
+def sanitized(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """A graph without what can be worked out beforehand, and without what nobody needs."""
+    import onnx_graphsurgeon as surgeon  # pyright: ignore[reportMissingTypeStubs]
+    from polygraphy.backend.onnx import fold_constants
+    from polygraphy.logger import G_LOGGER
+
+    with G_LOGGER.verbosity(G_LOGGER.CRITICAL):
+        folded: Any = fold_constants(proto, error_ok=False, copy=True)
+    cleaned: Any = surgeon.import_onnx(folded).cleanup().toposort()
+    return surgeon.export_onnx(cleaned)
 
 
 def check_graph(proto: onnx.ModelProto, model: ServedModel, sizes: Mapping[str, int]) -> None:

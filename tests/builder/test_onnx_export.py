@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from builder.checkpoints import Variants
 from builder.graphs import SHARED_GRAPHS, VARIANT_GRAPHS, folded
-from builder.onnx_export import check_graph, onnx_from_graph
+from builder.onnx_export import check_graph, onnx_from_graph, sanitized
 from clip_har.checkpoint import tokenizer_from_checkpoint
 from clip_har.contract import (
     AXIS_NAMES,
@@ -155,6 +155,12 @@ def test_a_graph_is_one_that_older_runtimes_read(graphs: dict, model: ServedMode
     proto = onnx.load(graphs[model])
     assert proto.ir_version <= 10
     assert [(opset.domain, opset.version <= 21) for opset in proto.opset_import] == [("", True)]
+
+
+@pytest.mark.parametrize("model", GRAPHS, ids=lambda model: model.name)
+def test_polygraphy_finds_nothing_left_to_fold(graphs: dict, model: ServedModel) -> None:
+    proto = onnx.load(graphs[model])
+    assert len(sanitized(proto).graph.node) == len(proto.graph.node)
 
 
 def test_a_graph_that_is_not_the_contracts_is_refused(graphs: dict, variants: Variants) -> None:
