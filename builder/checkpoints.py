@@ -102,7 +102,7 @@ def variants_from_folder(folder: Path) -> Variants:
         if kind in models:
             raise ValueError(
                 f"{place} and {places[kind]} are both of the variant {kind!r}. "
-                "One repository serves one checkpoint a variant: name the one that you want."
+                "One build has one checkpoint a variant: build each apart, then `join` them."
             )
         models[kind], places[kind] = model, place
     _check_shared(models, places)
@@ -144,11 +144,11 @@ def _check_shared(
             if getattr(a.spec, what) != getattr(b.spec, what):
                 raise ValueError(
                     f"{places[first]} and {places[other]} differ in their {what}, so they cannot "
-                    "share a preprocessing step and a label file. Build them apart."
+                    "share a preprocessing step and a label file. Build them apart, then `join` them."
                 )
         mine, theirs = a.clip.state_dict(), b.clip.state_dict()
         if mine.keys() != theirs.keys() or any(not torch.equal(mine[k], theirs[k]) for k in mine):
             raise ValueError(
                 f"{places[first]} and {places[other]} hold different CLIP weights. One repository "
-                "serves one encoder: build them apart."
+                "serves one encoder: build them apart, then `join` them."
             )
