@@ -8,10 +8,12 @@ import torch
 
 from builder.checkpoints import Variants
 from builder.engines.engine import Session
+from builder.graphs import VARIANT_GRAPHS
 from builder.parity import Answer, Array, Chain, Parity
 from clip_har.contract import CLIP_EMBED, EMBEDDINGS, SCORES, SIMILARITY
 from clip_har.nn.clip import class_embeds
 from clip_har.nn.model import CLIPHARModel
+from clip_har.spec import TemporalKind
 
 
 class ZeroShotParity:
@@ -37,3 +39,12 @@ class ZeroShotParity:
         (scores,) = self._session.run(feeds)[SCORES.name]
         told = logits.softmax(dim=-1)[0].numpy()
         self.parity.add(Answer(exact, told), Answer(served, scores), still=still)
+
+
+def zero_shot_parities(variants: Variants, chain: Chain) -> dict[TemporalKind, ZeroShotParity]:
+    """One for each variant that scores texts, which today is one."""
+    return {
+        kind: ZeroShotParity(variants, model, chain)
+        for kind, model in variants.models.items()
+        if SIMILARITY in VARIANT_GRAPHS[kind]
+    }

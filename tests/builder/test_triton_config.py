@@ -46,6 +46,7 @@ GRAPH_FIELDS = {
     "instance_group",
     "default_model_filename",
     "dynamic_batching",
+    "model_warmup",
     "parameters",
 }
 ONNXRUNTIME_PARAMETERS = {
