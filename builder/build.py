@@ -25,12 +25,12 @@ from builder.manifest import (
 from builder.profile import BuildProfile
 from builder.proof import proof_of_engines
 from builder.report import REPORT_JSON, BuildReport, Limits, candidate_row, write_report
-from builder.repository import VERSION, write_repository
+from builder.repository import VERSION, Given, write_repository
 from builder.selection import Selection
 from builder.trials import Court
 from builder.triton_config import CONFIG_FILE, config_from_file
 from clip_har.contract import FRAMES, TOKENS, VISION_ENCODER, ServedModel
-from clip_har.dataset import MANIFEST_FILE, DataSet, data_set_from_folder
+from clip_har.dataset import MANIFEST_FILE, DataSet, data_set_from_folder, sample_bytes
 from clip_har.product import file_hash, fingerprint, is_current, record_inputs, staged, tree_hash
 from clip_har.provenance import provenance
 from clip_har.reference import REFERENCE_FILE
@@ -161,7 +161,11 @@ def _written(selection: Selection, staging: Path, variants: Variants) -> BuildRe
     table = {name: figures.as_table() for name, figures in parity.items()}
     write_repository(
         staging / REPOSITORY, SOURCES, served, variants.spec, tuple(variants.models),
-        tokenizer_file(next(iter(variants.folders.values()))),
+        Given(
+            tokenizer=tokenizer_file(next(iter(variants.folders.values()))),
+            warmup=sample_bytes(selection.data, selection.data_set.split("test")[0]),
+            response_cache=profile.response_cache,
+        ),
     )  # fmt: skip
     (staging / REFERENCE_FILE).write_text(reference.model_dump_json() + "\n")
     manifest = _manifest(selection, staging, table)

@@ -71,6 +71,9 @@ class BuildProfile(Config):
     """How int8 graphs are made."""
     capabilities: tuple[str, ...] = ()
     """GPU architectures to build for without one, such as `8.9` (TensorRT for RTX)."""
+    response_cache: bool = False
+    """Whether Triton may remember answers by the bytes of a request, for callers who send the same
+    media again. The server must have a cache, too: `python -m server run --cache-mib`."""
     budget: Budget
     """What a candidate may lose before it is refused."""
 

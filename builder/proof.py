@@ -5,11 +5,10 @@ from pathlib import Path
 
 from builder.checkpoints import Variants
 from builder.engines.engine import Session
-from builder.graphs import PUBLIC, VARIANT_GRAPHS
 from builder.parity import Answer, Chain, Parity, check_texts, torch_answers
 from builder.profile import BuildProfile
-from builder.zero_shot import ZeroShotParity
-from clip_har.contract import HAR_ZERO_SHOT, SIMILARITY, ServedModel
+from builder.zero_shot import zero_shot_parities
+from clip_har.contract import HAR_ZERO_SHOT, ServedModel
 from clip_har.dataset import DataSet, Sample, sample_bytes
 from clip_har.limits import Limits
 from clip_har.media import frames_from_media
@@ -29,17 +28,10 @@ def proof_of_engines(
     *,
     trained: bool,
 ) -> tuple[dict[str, Parity], Reference]:
-    """Compares torch with the engines; raises ValueError over the budget.
-
-    Gives the figures by public model, those of zero-shot for the record, and the clips' answers.
-    """
+    """Compares torch with the engines; raises ValueError over the budget."""
     chain = Chain(sessions)
     parity = {name: Parity() for name in variants.places()}
-    zero_shot = {
-        PUBLIC[kind].name: ZeroShotParity(variants, model, chain)
-        for kind, model in variants.models.items()
-        if SIMILARITY in VARIANT_GRAPHS[kind]
-    }
+    zero_shot = zero_shot_parities(variants, chain)
     clips: list[ReferenceClip] = []
     size = variants.spec.preprocessing.image_size
     samples = parity_samples(data_set, variants.spec.labels, CLIPS)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,14 @@ from builder.engines.engine import Engine
 from builder.engines.plan_file import NOTE_FILE
 from builder.triton_config import (
     CONFIG_FILE,
+    ModelConfig,
     config_from_file,
     config_from_source,
+    is_ensemble,
     labels_wanted,
     set_engine,
     set_parameter,
+    set_warmup,
     text_from_config,
 )
 from clip_har.contract import (
@@ -53,6 +57,10 @@ SCRIPTED: dict[TemporalKind, tuple[ServedModel, ...]] = {
 }
 """Python models that only one variant needs."""
 VERSION = "1"
+WARMUP = "warmup"
+"""Folder of a model's warm-up files, as Triton calls it."""
+USUAL = {"N": 16, "L": 16}
+"""Texts and tokens of a warm-up."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,18 @@ class ServedGraph:
         return self.engine.name.startswith("tensorrt")
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a repository holds of a checkpoint and its data, beside the graphs."""
+
+    tokenizer: Path
+    """The checkpoint's tokenizer.json."""
+    warmup: bytes
+    """A held-out media file, the first that preprocessing sees."""
+    response_cache: bool
+    """Whether what people call may be answered from Triton's memory of answers."""
+
+
 def copy_served(file: Path, version: Path) -> None:
     """Copies a served file and the note that an engine wrote beside it."""
     for part in (file, file.with_name(NOTE_FILE)):
@@ -84,35 +104,48 @@ def write_repository(
     graphs: Mapping[ServedModel, ServedGraph],
     spec: ModelSpec,
     kinds: tuple[TemporalKind, ...],
-    tokenizer: Path,
+    given: Given,
 ) -> None:
-    """Writes a folder a model into `target`; `tokenizer` is the checkpoint's tokenizer.json.
+    """Writes a folder a model into `target`.
 
     Raises ValueError where a source does not fit the contract.
     """
     others = [model for kind in kinds for model in (*SCRIPTED[kind], *ENSEMBLES[kind])]
     others += [HAR_ENSEMBLE] if MIXTURE in graphs else []
     parameters = _parameters(sources, spec)
+    usual = {**spec.sizes, **USUAL, "T": spec.frames}
     for model in (PREPROCESS, *graphs, *others):
         folder = target / model.name
         (folder / VERSION).mkdir(parents=True)
         source = sources / model.name
         config = config_from_source(source / CONFIG_FILE, model, spec.sizes)
         if model in graphs:
-            served = graphs[model]
-            engine = served.engine
-            settings = engine.parameters(served.threads)
-            set_engine(config, engine.backend, engine.file, settings, gpu=served.on_gpu)
-            copy_served(served.file, folder / VERSION)
+            _add_graph(config, graphs[model], folder / VERSION)
         for name, value in parameters.get(model, {}).items():
             set_parameter(config, name, value)
         if model is TEXT_EMBEDDER:
-            shutil.copyfile(tokenizer, folder / VERSION / TOKENIZER_FILE)
+            shutil.copyfile(given.tokenizer, folder / VERSION / TOKENIZER_FILE)
+        for name in set_warmup(config, model, usual):
+            _write_element(folder / WARMUP / name, given.warmup)
+        if given.response_cache and is_ensemble(config):
+            config.response_cache.enable = True
         for script in sorted(source.glob(f"{VERSION}/*.py")):
             shutil.copyfile(script, folder / VERSION / script.name)
         if labels_wanted(config):
             (folder / LABELS_FILE).write_text("".join(f"{label}\n" for label in spec.labels))
         (folder / CONFIG_FILE).write_text(text_from_config(config))
+
+
+def _add_graph(config: ModelConfig, served: ServedGraph, version: Path) -> None:
+    engine, settings = served.engine, served.engine.parameters(served.threads)
+    set_engine(config, engine.backend, engine.file, settings, gpu=served.on_gpu)
+    copy_served(served.file, version)
+
+
+def _write_element(file: Path, content: bytes) -> None:
+    """An element of type BYTES, as Triton reads it: its length and its bytes."""
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(struct.pack("<I", len(content)) + content)
 
 
 def _parameters(sources: Path, spec: ModelSpec) -> dict[ServedModel, dict[str, str]]:

@@ -60,6 +60,27 @@ def set_engine(
         set_parameter(config, name, value)
 
 
+def set_warmup(config: ModelConfig, model: ServedModel, sizes: Mapping[str, int]) -> list[str]:
+    """Fills in the requests that Triton runs before it calls a model ready.
+
+    `sizes` are of all axes, the usual ones of those that a request decides; a size that the source
+    gives stays. Returns the names of the files that the source wants in the folder `warmup`.
+    """
+    specs = {spec.name: spec for spec in model.inputs}
+    files: list[str] = []
+    for request in config.model_warmup:
+        for name in sorted(request.inputs):
+            given, spec = request.inputs[name], specs[name]
+            given.data_type = _data_type(spec)
+            dims = given.dims or [-1] * len(spec.axes)
+            usual = [int(axis) if axis.isdigit() else sizes[axis] for axis in spec.axes]
+            filled = [dim if dim > 0 else size for dim, size in zip(dims, usual, strict=True)]
+            del given.dims[:]
+            given.dims.extend(filled)
+            files += [given.input_data_file] if given.input_data_file else []
+    return files
+
+
 def set_parameter(config: ModelConfig, name: str, value: str) -> None:
     """Sets one of a model's parameters."""
     config.parameters[name].string_value = value
@@ -129,16 +150,18 @@ def _fill(
     specs: tuple[TensorSpec, ...],
     sizes: Mapping[str, int],
 ) -> None:
-    model_config_pb2 = _messages()
-
     names, wanted = [tensor.name for tensor in found], [spec.name for spec in specs]
     if names != wanted:
         raise ValueError(f"{path}: its {kind}s are {names}, but the contract says {wanted}.")
     for tensor, spec in zip(found, specs, strict=True):
-        name = "TYPE_STRING" if spec.dtype == "BYTES" else f"TYPE_{spec.dtype}"
-        tensor.data_type = model_config_pb2.DataType.Value(name)
+        tensor.data_type = _data_type(spec)
         del tensor.dims[:]
         tensor.dims.extend(spec.dims(sizes))
+
+
+def _data_type(spec: TensorSpec) -> int:
+    name = "TYPE_STRING" if spec.dtype == "BYTES" else f"TYPE_{spec.dtype}"
+    return _messages().DataType.Value(name)
 
 
 def _messages() -> Any:

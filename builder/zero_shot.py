@@ -8,6 +8,7 @@ import torch
 
 from builder.checkpoints import Variants
 from builder.engines.engine import Session
+from builder.graphs import PUBLIC, VARIANT_GRAPHS
 from builder.parity import Answer, Chain, Parity
 from clip_har.contract import CLIP_EMBED, EMBEDDINGS, SCORES, SIMILARITY
 from clip_har.nn.clip import class_embeds
@@ -45,3 +46,12 @@ class ZeroShotParity:
         self.parity.add(
             Answer(told, exact.embedding), Answer(scores, served.embedding), still=still
         )
+
+
+def zero_shot_parities(variants: Variants, chain: Chain) -> dict[str, ZeroShotParity]:
+    """One for each variant that scores texts, by its public name; today that is one."""
+    return {
+        PUBLIC[kind].name: ZeroShotParity(variants, model, chain)
+        for kind, model in variants.models.items()
+        if SIMILARITY in VARIANT_GRAPHS[kind]
+    }

@@ -67,6 +67,7 @@ def run(
         bool,
         typer.Option(help="Let `python -m builder publish --url` change what is served."),
     ] = False,
+    cache_mib: Annotated[int, typer.Option(min=0, help="Memory for remembered answers.")] = 0,
 ) -> None:
     """Serve a model repository until Ctrl-C, or while COMMAND runs. Port 0 is any free one."""
     from server.supervisor import Supervision, supervise
@@ -75,7 +76,7 @@ def run(
         supervision = Supervision.from_table({"canary_seconds": canary_seconds}, "options")
         with exit_on_signals():
             endpoints = Endpoints(address, http_port, grpc_port, metrics_port)
-            server = prepare(repository, endpoints, accept_loads=accept_loads)
+            server = prepare(repository, endpoints, accept_loads=accept_loads, cache_mib=cache_mib)
             try:
                 with _progress(f"starting Triton on {repository}"):
                     server.start()

@@ -19,16 +19,20 @@ def command_line(
     shm_prefix: str,
     *,
     accept_loads: bool = False,
+    cache_mib: int = 0,
 ) -> list[str]:
     """Program and arguments. Python backends name their shared memory `shm_prefix` + an id.
 
     `accept_loads`: models may be loaded and unloaded by request, which `builder publish` needs.
+    `cache_mib`: memory for the answers of models whose response cache is on.
     """
     wanted = _options(repository, endpoints) | _layout(server)
     if not GPU_DRIVER.exists():
         wanted |= {"allow-gpu-metrics": "false", "pinned-memory-pool-byte-size": "0"}
     if accept_loads:
         wanted |= {"model-control-mode": "explicit", "load-model": "*"}
+    if cache_mib:
+        wanted["cache-config"] = f"local,size={cache_mib * 2**20}"
     if server.bundled:  # 2.51 was seen to hang where four models load at once on a starved machine
         wanted["model-load-thread-count"] = "1"
     known = server.options()

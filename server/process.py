@@ -40,12 +40,18 @@ class RunningServer:
         log_path: Path,
         *,
         accept_loads: bool = False,
+        cache_mib: int = 0,
     ):
         self.endpoints = endpoints
         self.log_path = log_path
         self._shm_prefix = f"triton_python_backend_shm_region_{uuid.uuid4().hex[:12]}_"
         self._command = command_line(
-            triton, repository, endpoints, self._shm_prefix, accept_loads=accept_loads
+            triton,
+            repository,
+            endpoints,
+            self._shm_prefix,
+            accept_loads=accept_loads,
+            cache_mib=cache_mib,
         )
         self._environment = process_environment(VENV, find_libpython())
         self._process: subprocess.Popen[bytes] | None = None
@@ -142,14 +148,21 @@ def prepare(
     log_path: Path | None = None,
     *,
     accept_loads: bool = False,
+    cache_mib: int = 0,
 ) -> RunningServer:
     """Checks all that a start needs and gives a server that is not started yet.
 
-    `accept_loads`: models may be loaded and unloaded by request.
+    `accept_loads`: models may be loaded and unloaded by request. `cache_mib`: memory for answers
+    of models whose response cache is on.
 
     Raises ValueError where the repository is none, ServerError where this machine cannot serve it.
     """
     _check_repository(repository)
+    if accept_loads and cache_mib:
+        raise ValueError(
+            "a cache of answers does not notice that another version is published, so it would "
+            "give old answers: leave out --accept-loads or --cache-mib."
+        )
     triton = find_server()
     if triton is None:
         raise ServerError("no tritonserver is installed; run: python -m server install")
@@ -159,7 +172,9 @@ def prepare(
     log_path = log_path or PRODUCTS / "logs" / f"server-{free.http_port}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
     log_path.write_bytes(b"")
-    return RunningServer(triton, repository, free, log_path, accept_loads=accept_loads)
+    return RunningServer(
+        triton, repository, free, log_path, accept_loads=accept_loads, cache_mib=cache_mib
+    )
 
 
 @contextmanager

@@ -48,6 +48,7 @@ GRAPH_FIELDS = {
     "instance_group",
     "default_model_filename",
     "dynamic_batching",
+    "model_warmup",
     "parameters",
 }
 ONNXRUNTIME_PARAMETERS = {

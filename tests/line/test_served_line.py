@@ -197,4 +197,4 @@ def test_the_repository_holds_model_folders_and_nothing_else(built: Path) -> Non
     assert {folder.name for folder in folders} == {model.name for model in MODELS}
     for folder in folders:
         names = {path.name for path in folder.iterdir()}
-        assert {"config.pbtxt", "1"} <= names <= {"config.pbtxt", "1", "labels.txt"}
+        assert {"config.pbtxt", "1"} <= names <= {"config.pbtxt", "1", "labels.txt", "warmup"}
