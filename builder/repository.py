@@ -18,18 +18,22 @@ from builder.triton_config import (
 from clip_har.contract import (
     HAR_BASE,
     HAR_EMBED,
+    HAR_STREAM,
     HAR_TEMPORAL,
+    HAR_TIMELINE,
     LABELS_FILE,
     PREPROCESS,
     ServedModel,
 )
 from clip_har.spec import ModelSpec, TemporalKind
 
-ENSEMBLES: dict[TemporalKind, tuple[ServedModel, ...]] = {
+PUBLIC: dict[TemporalKind, tuple[ServedModel, ...]] = {
     "mean": (HAR_BASE,),
-    "attention_motion": (HAR_TEMPORAL, HAR_EMBED),
+    "attention_motion": (HAR_TEMPORAL, HAR_EMBED, HAR_STREAM, HAR_TIMELINE),
 }
 """What people call of a variant, beside the graphs it is made of."""
+DECODING = (PREPROCESS, HAR_STREAM, HAR_TIMELINE)
+"""Models that turn media into the frames of a checkpoint."""
 VERSION = "1"
 
 
@@ -67,8 +71,8 @@ def write_repository(
 
     Raises ValueError where a source does not fit the contract.
     """
-    ensembles = [model for kind in kinds for model in ENSEMBLES[kind]]
-    for model in (PREPROCESS, *graphs, *ensembles):
+    public = [model for kind in kinds for model in PUBLIC[kind]]
+    for model in (PREPROCESS, *graphs, *public):
         folder = target / model.name
         (folder / VERSION).mkdir(parents=True)
         source = sources / model.name
@@ -79,7 +83,7 @@ def write_repository(
             parameters = engine.parameters(served.threads)
             set_engine(config, engine.backend, engine.file, parameters, gpu=served.on_gpu)
             copy_served(served.file, folder / VERSION)
-        if model is PREPROCESS:
+        if model in DECODING:
             set_parameter(config, "frames", str(spec.frames))
             set_parameter(config, "image_size", str(spec.preprocessing.image_size))
         for script in sorted(source.glob(f"{VERSION}/*.py")):

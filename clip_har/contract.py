@@ -101,7 +101,7 @@ GRAPHS = (
 PUBLIC_CLASSIFIERS = (HAR_BASE, HAR_TEMPORAL)
 """Models that a client asks for the action in a piece of media."""
 
-MODELS = (PREPROCESS, *GRAPHS, *PUBLIC_CLASSIFIERS, HAR_EMBED)
+MODELS = (PREPROCESS, *GRAPHS, *PUBLIC_CLASSIFIERS, HAR_EMBED, HAR_STREAM, HAR_TIMELINE)
 """Every model of the repository."""
 
 LABELS_FILE = "labels.txt"

@@ -2,6 +2,7 @@
 
 import json
 import math
+import secrets
 import struct
 import zlib
 from dataclasses import dataclass
@@ -9,9 +10,10 @@ from http.client import HTTPConnection, HTTPException
 from time import perf_counter
 from typing import Any
 
-from clip_har.contract import HAR_EMBED, MEDIA, PUBLIC_CLASSIFIERS, ServedModel
+from clip_har.contract import HAR_EMBED, HAR_STREAM, PUBLIC_CLASSIFIERS, ServedModel
 
-PUBLIC_MODELS = (*PUBLIC_CLASSIFIERS, HAR_EMBED)
+PUBLIC_MODELS = (*PUBLIC_CLASSIFIERS, HAR_EMBED, HAR_STREAM)
+"""Models that one image over HTTP gets an answer from."""
 BUSY = (429, 503)
 """What Triton answers when a queue is full: too many callers, but alive."""
 IMAGE_SIDE = 64
@@ -83,16 +85,24 @@ def _infer(http_url: str, model: ServedModel, timeout: float) -> tuple[int, byte
     """Sends one image in the protocol's binary form: JSON, then a length and the bytes."""
     image = _png(IMAGE_SIDE)
     content = struct.pack("<I", len(image)) + image
+    (given,) = model.inputs
     tensor = {
-        "name": MEDIA.name,
-        "datatype": MEDIA.dtype,
+        "name": given.name,
+        "datatype": given.dtype,
         "shape": [1, 1],
         "parameters": {"binary_data_size": len(content)},
     }
-    head = json.dumps({"inputs": [tensor]}).encode()
+    parameters = _stream_of_one() if model is HAR_STREAM else {}
+    head = json.dumps({"inputs": [tensor], "parameters": parameters}).encode()
     headers = {"Inference-Header-Content-Length": str(len(head))}
     path = f"/v2/models/{model.name}/infer"
     return _request(http_url, "POST", path, timeout, head + content, headers)
+
+
+def _stream_of_one() -> dict[str, object]:
+    """A stream of nobody else's that is over with its first frame."""
+    key = 1 + secrets.randbelow(2**63 - 1)
+    return {"sequence_id": key, "sequence_start": True, "sequence_end": True}
 
 
 def _fault(status: int, body: bytes) -> str | None:
