@@ -7,20 +7,19 @@ is known what happens when. Starts a server on the repository, and sends it the 
 """
 
 import io
-import json
 import queue
 import random
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from clip_har.contract import END, HAR_TIMELINE, MEDIA, PROBS, START, VISION_ENCODER
+from clip_har.contract import END, HAR_TIMELINE, MEDIA, PROBS, START
 from clip_har.dataset import data_set_from_folder
 
 app = typer.Typer(add_completion=False)

@@ -1,13 +1,21 @@
 """Windows that slide over a video, merged into segments of one action each.
 
-K classes. A run is a row of neighbouring windows that say the same.
+K classes. Of all ways to cut the video into segments the best is found while it goes by (Viterbi's
+algorithm): the one whose classes are the most probable, less a cost for each change.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from clip_har.window import Floats
+
+DOUBT = 0.1
+"""How often a window may be wrong whatever it says: so that no single one decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,87 +27,104 @@ class Segment:
     end: float
     """Seconds."""
     probs: Floats
-    """Mean probabilities (K,) of its windows."""
+    """Probabilities (K,): the geometric mean of its windows', made to sum to 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What one window says."""
+@dataclass(eq=False, slots=True)
+class _Run:
+    """One segment of one way to cut the video; those before it are linked."""
 
-    centre: float
-    """Seconds of its middle."""
-    probs: Floats
-    """(K,)."""
-    label: int | None
-    """The most probable class, None where it is not probable enough to count."""
-
-
-class Run:
-    """Neighbouring windows that say the same, and the blips between them."""
-
-    def __init__(self, start: float, sights: list[Sight]) -> None:
-        """`start` is where it begins, in seconds."""
-        self.label = sights[0].label
-        self.last = sights[-1].centre
-        self._start = start
-        self._sum = np.sum([sight.probs for sight in sights], axis=0, dtype=np.float64)
-        self._count = len(sights)
-
-    def add(self, sight: Sight) -> None:
-        """Takes the next window that says the same."""
-        self.last = sight.centre
-        self._sum += sight.probs
-        self._count += 1
-
-    def segment(self, end: float) -> list[Segment]:
-        """The segment up to `end`; none where nothing probable was seen."""
-        if self.label is None:
-            return []
-        return [Segment(self._start, end, (self._sum / self._count).astype(np.float32))]
+    label: int
+    """The class; K where nothing probable is seen."""
+    start: float
+    """Seconds."""
+    windows: int
+    """Windows of the video before it."""
+    logs: Floats
+    """Sum (K + 1,) of the logarithms that those windows told."""
+    before: _Run | None
+    """The segment before it, until that one is told."""
 
 
 class Segmenter:
-    """Merges windows as they come.
+    """Takes windows one by one and tells each segment as soon as no later window can change it.
 
-    A run counts from `min_windows` windows on; a shorter one is a blip: between two runs it belongs
-    to the change, whose middle is the boundary, and within a run it is passed over. A window whose
-    best class has less than `min_score` names none, and a run of such windows is a gap.
+    A boundary lies between the middles of two windows, where the one class overtakes the other.
+    Where no class reaches `min_score`, nothing is seen: such a stretch is in no segment.
     """
 
-    def __init__(self, min_windows: int, min_score: float) -> None:
-        self._min_windows = min_windows
+    def __init__(self, change_cost: float, min_score: float, weight: float) -> None:
+        """`change_cost` is the logarithm of how many times more probable another class must be.
+
+        `weight` is the share of a window that is new in it: neighbours overlap.
+        """
+        self._change_cost = change_cost
         self._min_score = min_score
-        self._run: Run | None = None
-        self._blips: list[Sight] = []
+        self._weight = weight
+        self._centre = 0.0
+        self._shares: Floats = np.zeros(0, np.float32)  # (K + 1,) of the last window
+        self._windows = 0
+        self._logs: Floats = np.zeros(0, np.float32)
+        self._scores: Floats = np.zeros(0, np.float32)  # (K + 1,) of the best way that ends in each
+        self._runs: list[_Run] = []  # (K + 1,) and its last segment
 
     def add(self, centre: float, probs: Floats) -> list[Segment]:
-        """Takes the next window; gives the segment that is thereby known to be over, if any."""
-        sight = Sight(centre, probs, self._label(probs))
-        if self._run and sight.label == self._run.label:
-            self._run.add(sight)
-            self._blips = []
-            return []
-        self._blips = [*self._blips, sight][-self._min_windows :]
-        same = all(blip.label == sight.label for blip in self._blips)
-        if len(self._blips) < self._min_windows or not same:
-            return []
-        boundary = (self._run.last + self._blips[0].centre) / 2 if self._run else 0.0
-        over = self._run.segment(boundary) if self._run else []
-        self._run, self._blips = Run(boundary, self._blips), []
-        return over
+        """Takes the next window, its middle in seconds; gives the segments known to be over."""
+        shares = np.append((1 - DOUBT) * probs + DOUBT / len(probs), self._min_score)  # (K + 1,)
+        told = np.log(shares)
+        if self._windows:
+            self._change(centre, shares)
+            self._scores = self._scores + self._weight * told
+        else:
+            self._logs = np.zeros_like(told)
+            self._runs = [_Run(label, 0.0, 0, self._logs, None) for label in range(len(told))]
+            self._scores = self._weight * told
+        self._logs = self._logs + told
+        self._windows += 1
+        self._centre, self._shares = centre, shares
+        return list(self._agreed())
 
     def finish(self, end: float) -> list[Segment]:
-        """The last segment, up to the video's end in seconds.
-
-        Where no run ever counted, the video is one segment by the mean of its last windows.
-        """
-        if self._run:
-            return self._run.segment(end)
-        if not self._blips:
+        """The rest, up to the video's end in seconds."""
+        if not self._windows:
             return []
-        probs = np.mean([blip.probs for blip in self._blips], axis=0)
-        return Run(0.0, [Sight(end, probs, self._label(probs))]).segment(end)
+        chain = _chain(self._runs[int(self._scores.argmax())])
+        last = _Run(-1, end, self._windows, self._logs, None)
+        return [one for pair in pairwise([*chain, last]) for one in self._told(*pair)]
 
-    def _label(self, probs: Floats) -> int | None:
-        best = int(probs.argmax())
-        return best if probs[best] >= self._min_score else None
+    def _change(self, centre: float, shares: Floats) -> None:
+        """Lets every class follow upon the best one, where that is better than to have gone on."""
+        best = int(self._scores.argmax())
+        changed = self._scores[best] - self._change_cost
+        for label in map(int, np.flatnonzero(self._scores < changed)):
+            lead = self._shares[best] - self._shares[label]
+            behind = shares[label] - shares[best]
+            part = lead / (lead + behind) if lead > 0 and behind > 0 else 0.5
+            boundary = self._centre + float(part) * (centre - self._centre)
+            self._runs[label] = _Run(label, boundary, self._windows, self._logs, self._runs[best])
+        self._scores = np.maximum(self._scores, changed)
+
+    def _agreed(self) -> Iterator[Segment]:
+        """Segments that all ways have in common, the one after them too."""
+        chains = [_chain(run) for run in self._runs]
+        for place in range(1, min(map(len, chains))):
+            after = chains[0][place]
+            if any(chain[place] is not after for chain in chains):
+                return
+            after.before = None
+            yield from self._told(chains[0][place - 1], after)
+
+    def _told(self, run: _Run, after: _Run) -> Iterator[Segment]:
+        if run.label == len(self._logs) - 1:
+            return
+        mean = (after.logs - run.logs)[:-1] / (after.windows - run.windows)  # (K,)
+        probs = np.exp(mean - mean.max())
+        yield Segment(run.start, after.start, (probs / probs.sum()).astype(np.float32))
+
+
+def _chain(run: _Run) -> list[_Run]:
+    """A run and those before it that are not told yet, the first one first."""
+    chain = [run]
+    while (before := chain[-1].before) is not None:
+        chain.append(before)
+    return chain[::-1]

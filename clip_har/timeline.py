@@ -33,10 +33,10 @@ Item = TypeVar("Item")
 class TimelineSettings(WindowSettings, Limits):
     """All that timelines can be told: the parameters of har_timeline's config.pbtxt."""
 
-    min_windows: int = Field(gt=0)
-    """Neighbouring windows that must agree before they make a segment."""
-    min_score: float = Field(ge=0, le=1)
-    """Least probability of a window's best class; below it the window names none."""
+    change_cost: float = Field(ge=0)
+    """Logarithm of how many times more probable another action must be to make a segment."""
+    min_score: float = Field(gt=0, lt=1)
+    """Probability that the best action must reach for anything to be seen."""
     batch: int = Field(gt=0)
     """Most frames that are encoded, and windows that are classified, in one request."""
     threads: int = Field(gt=0)
@@ -55,7 +55,8 @@ def segments_from_video(
     Raises MediaError for a file that cannot be read, is not whole, is a still picture, or is over a
     limit; of a file that is damaged further on, the segments before come first.
     """
-    segmenter = Segmenter(settings.min_windows, settings.min_score)
+    new = min(settings.stride / settings.frames, 1)  # share of a window
+    segmenter = Segmenter(settings.change_cost, settings.min_score, new)
     with closing(_opened(data, settings)) as source:
         for centre, probs in _windows(source, settings, ask, stopped):
             yield from segmenter.add(centre, probs)
