@@ -3,24 +3,28 @@
     python benchmarks/long_video.py build/demo/model_repository build/data/mocap
 
 Joins test clips of the mocap data set, each repeated for 8 to 20 seconds, to one video, so that it
-is known what happens when. Starts a server on the repository, and sends it the video.
+is known what happens when; only clips that har_temporal names right, for it is the timeline that is
+measured. Starts a server on the repository, and sends it the video.
 """
 
 import io
+import json
 import queue
 import random
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Annotated, Any
 
 import typer
 
-from clip_har.contract import END, HAR_TIMELINE, MEDIA, PROBS, START
-from clip_har.dataset import data_set_from_folder
+from clip_har.contract import END, HAR_TIMELINE, MEDIA, PROBS, START, VISION_ENCODER
+from clip_har.dataset import Clip, data_set_from_folder
 
 app = typer.Typer(add_completion=False)
 FPS, SIDE = 12, 112
@@ -32,13 +36,9 @@ ACTIONS = (
     "punching",
     "rolling on the ground",
     "running",
-    "spinning around",
-    "turning clockwise",
-    "turning counterclockwise",
-    "walking backwards",
     "walking forwards",
 )
-"""Those that can be repeated: getting up twice shows lying down in between."""
+"""Those that can be repeated: getting up twice shows lying down in between, and a spin goes on."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,13 @@ class Stretch:
     """The action."""
 
 
-def planted_video(data: Path, minutes: float, seed: int) -> tuple[bytes, list[Stretch]]:
+def planted_video(
+    data: Path, clips: Sequence[Clip], minutes: float, seed: int
+) -> tuple[bytes, list[Stretch]]:
     """An MP4 file, and what was planted in it."""
     import av
 
     draw = random.Random(seed)
-    clips = [c for c in data_set_from_folder(data).split("test") if c.label in ACTIONS]
     file, stretches, count = io.BytesIO(), [], 0
     with av.open(file, "w", format="mp4") as output:
         options = {"crf": "28", "preset": "veryfast"}
@@ -120,6 +121,19 @@ def resident(pid: int) -> float:
     return total / 1024
 
 
+def named_right(url: str, data: Path) -> list[Clip]:
+    """Test clips of repeatable actions whose class har_temporal puts first."""
+    from clients.recognizer import Recognizer
+
+    clips = [clip for clip in data_set_from_folder(data).split("test") if clip.label in ACTIONS]
+    with Recognizer(url) as recognizer:
+        return [
+            clip
+            for clip in clips
+            if recognizer.classify(data / clip.path, top_k=1).predictions[0].label == clip.label
+        ]
+
+
 def answers(client: Any, video: bytes) -> Iterator[dict[str, Any]]:
     """The responses of har_timeline, with the seconds since sending."""
     import numpy as np
@@ -151,5 +165,85 @@ def answers(client: Any, video: bytes) -> Iterator[dict[str, Any]]:
             "label": label,
             "score": float(score),
             "after": time.perf_counter() - begun,
+            "encoded": encoded(client),
         }
     client.stop_stream()
+
+
+def encoded(client: Any) -> int:
+    """Frames that the vision encoder has seen."""
+    told = client.get_inference_statistics(VISION_ENCODER.name, as_json=True)
+    return int(told["model_stats"][0].get("inference_count", 0))
+
+
+def misses(planted: Sequence[Stretch], found: Sequence[dict[str, Any]]) -> list[float | None]:
+    """Seconds by which each planted change was missed, None where no such change was found."""
+    told: list[float | None] = []
+    for before, after in pairwise(planted):
+        near = [
+            abs(one["end"] - before.end)
+            for one, other in pairwise(found)
+            if (one["label"], other["label"]) == (before.label, after.label)
+            and abs(one["end"] - before.end) < 4
+        ]
+        told.append(min(near, default=None))
+    return told
+
+
+@app.command()
+def main(
+    repository: Annotated[Path, typer.Argument(help="Model repository of a mocap checkpoint.")],
+    data: Annotated[Path, typer.Argument(help="The mocap data set.")],
+    minutes: Annotated[float, typer.Option(help="Length of the video.")] = 60,
+    seed: Annotated[int, typer.Option(help="Of what is planted.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="JSON file for all figures.")] = None,
+) -> None:
+    """Measures, and prints one line a figure."""
+    import tritonclient.grpc
+
+    from builder.triton_config import config_from_file
+    from server.process import running
+
+    parameters = config_from_file(repository / HAR_TIMELINE.name / "config.pbtxt").parameters
+    rate, stride = (float(parameters[key].string_value) for key in ("frame_rate", "stride"))
+    with running(repository) as server:
+        clips = named_right(server.grpc_url, data)
+        video, planted = planted_video(data, clips, minutes, seed)
+        with tritonclient.grpc.InferenceServerClient(server.grpc_url) as client:
+            idle, before = resident(server.pid), encoded(client)
+            memory = Memory(server.pid)
+            begun = time.perf_counter()
+            found = list(answers(client, video))
+            seconds = time.perf_counter() - begun
+            most = memory.stop()
+            frames = encoded(client) - before
+    missed = misses(planted, found)
+    step = stride / rate
+    figures = {
+        "video: seconds": round(planted[-1].end),
+        "video: MB": round(len(video) / 1e6, 1),
+        "clips named right": len(clips),
+        "seconds": round(seconds, 1),
+        "memory: MB idle": round(idle),
+        "memory: MB more at the peak": round(most - idle),
+        "frames encoded": frames,
+        "first segment after, share of frames encoded": (found[0]["encoded"] - before) / frames,
+        "first segment after, seconds": round(found[0]["after"], 1),
+        "segments planted": len(planted),
+        "segments found": len(found),
+        "changes planted": len(missed),
+        "changes found within a stride": sum(one is not None and one <= step for one in missed),
+        "changes not found within 4 s": missed.count(None),
+        "stride: seconds": step,
+        "median miss: seconds": median(one for one in missed if one is not None),
+        "greatest miss: seconds": max(one for one in missed if one is not None),
+    }
+    for name, figure in figures.items():
+        print(f"{name}: {figure:.3g}" if isinstance(figure, float) else f"{name}: {figure}")
+    if out:
+        segments = {"planted": [asdict(one) for one in planted], "found": found}
+        out.write_text(json.dumps(figures | segments, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    app()

@@ -118,7 +118,9 @@ class Segmenter:
         if run.label == len(self._logs) - 1:
             return
         mean = (after.logs - run.logs)[:-1] / (after.windows - run.windows)  # (K,)
-        probs = np.exp(mean - mean.max())
+        shares = np.exp(mean - mean.max())
+        certain = shares / shares.sum() - DOUBT / len(shares)  # the doubt taken out again
+        probs = np.maximum(certain, 0)
         yield Segment(run.start, after.start, (probs / probs.sum()).astype(np.float32))
 
 

@@ -52,8 +52,8 @@ class Arrival:
 
     stream: StreamId
     """Which stream it belongs to."""
-    pictures: Sequence[bytes]
-    """What it holds: one encoded picture, unless the sender erred."""
+    picture: bytes
+    """An encoded picture."""
     starts: bool = False
     """Whether it is the first of its stream."""
     ends: bool = False
@@ -137,13 +137,8 @@ class Streams:
         stream = self._begun(arrival.stream) if arrival.starts else self._known(arrival.stream)
         stream.touched = self._clock()
         stream.time = self._time(arrival, stream.time)
-        if len(arrival.pictures) != 1:
-            raise StreamError(
-                f"Stream {arrival.stream}: {len(arrival.pictures)} rows in a request, expected 1: "
-                "send each frame as a request of its own, in order."
-            )
-        (picture,) = arrival.pictures
-        return stream, pixels_from_picture(picture, self._settings.image_size, self._limits)
+        size = self._settings.image_size
+        return stream, pixels_from_picture(arrival.picture, size, self._limits)
 
     def _begun(self, key: StreamId) -> Stream:
         if key in self._streams:

@@ -14,6 +14,7 @@ import pytest
 import tritonclient.grpc
 import tritonclient.http
 from PIL import Image
+from tritonclient.utils import InferenceServerException
 
 from builder.parity import torch_answer
 from clip_har.contract import FRAME, HAR_STREAM, HAR_TEMPORAL, PROBS, VISION_ENCODER
@@ -60,7 +61,7 @@ def jpeg(frame: np.ndarray) -> bytes:
 
 def send(
     client: Client,
-    key: int,
+    key: int | str,
     picture: bytes,
     *,
     start: bool = False,
@@ -119,3 +120,101 @@ def test_streams_at_once_are_answered_as_each_alone_and_each_frame_is_encoded_on
         assert np.abs(one - other).max() <= 1e-5
     between = np.abs(together[0] - together[1]).max()
     assert between > 1e-3, "the streams look alike: this shows no cross-talk"
+
+
+def refused(client: Client, *arguments: object, **more: object) -> str:
+    with pytest.raises(InferenceServerException) as refusal:
+        send(client, *arguments, **more)
+    assert refusal.value.status() == "StatusCode.INVALID_ARGUMENT"
+    return refusal.value.message()
+
+
+def test_a_frame_that_was_dropped_is_a_longer_step_in_time(
+    client: Client, films: list[list[bytes]], model: CLIPHARModel
+) -> None:
+    size = model.spec.preprocessing.image_size
+    key, times = next(IDS), (3.0, 3.2, 4.0, 4.2)
+    told = [
+        send(client, key, one, start=i == 0, end=i == 3, time=str(times[i]))
+        for i, one in enumerate(films[0][:4])
+    ]
+    pixels = np.stack([pixels_from_picture(one, size, Limits()) for one in films[0][:4]])
+    said = torch_answer(model, pixels, np.array(times, np.float32) - 3)
+    assert np.abs(said.probs - told[-1]).max() <= 1e-4
+    evenly = torch_answer(model, pixels, np.arange(4, dtype=np.float32))
+    assert np.abs(evenly.probs - told[-1]).max() > 1e-4, "times make no difference here"
+
+
+@pytest.mark.parametrize("time", [1, 1.5, "1.5"])
+def test_a_time_may_be_a_number_or_a_text(
+    client: Client, films: list[list[bytes]], time: object
+) -> None:
+    key, (first, second) = next(IDS), films[0][:2]
+    send(client, key, first, start=True, time=0)
+    send(client, key, second, time=time)
+    assert "came after that of" in refused(client, key, second, time=time, end=True)
+
+
+def test_an_id_may_be_a_text(client: Client, films: list[list[bytes]]) -> None:
+    first = send(client, "hall camera", films[0][0], start=True)
+    second = send(client, "hall camera", films[0][1], end=True)
+    assert np.abs(first - second).max() > 0
+    assert np.abs(send_all(client, films[0][:2]) - [first, second]).max() <= 1e-5
+
+
+def test_a_faulty_stream_is_told_so_and_leaves_others_alone(
+    client: Client, films: list[list[bytes]], line: RunningServer
+) -> None:
+    good, bad = films[0][:8], next(IDS)
+    alone = send_all(client, good)
+    key = next(IDS)
+
+    def next_good(at: int) -> None:
+        answer = send(client, key, good[at], start=at == 0, end=at == len(good) - 1)
+        assert np.abs(answer - alone[at]).max() <= 1e-5
+
+    next_good(0)
+    assert "must specify the START flag" in refused(client, bad, good[0])
+    next_good(1)
+    assert "Not a file that is read here" in refused(client, bad, b"a letter", start=True)
+    next_good(2)
+    assert "ends early" in refused(client, bad, good[0][:-300])
+    next_good(3)
+    send(client, bad, good[0])
+    assert "is under way already" in refused(client, bad, good[0], start=True)
+    next_good(4)
+    assert "is under way already" in refused(client, key, good[0], start=True)
+    next_good(5)
+    assert "no frame for 9.2 s" in refused(client, bad, good[0], time=9.6)
+    next_good(6)
+    assert "is not under way" in refused(client, bad, good[0], end=True)
+    next_good(7)
+    assert line.fault() is None
+
+
+def test_two_frames_in_one_request_are_refused(client: Client, films: list[list[bytes]]) -> None:
+    tensor = tritonclient.grpc.InferInput(FRAME.name, [2, 1], FRAME.dtype)
+    tensor.set_data_from_numpy(np.array([[films[0][0]]] * 2, object))
+    with pytest.raises(InferenceServerException, match="must specify batch-size 1"):
+        client.infer(
+            HAR_STREAM.name, [tensor], sequence_id=next(IDS), sequence_start=True, sequence_end=True
+        )
+
+
+def test_http_streams_too(client: Client, films: list[list[bytes]], line: RunningServer) -> None:
+    key, pictures = next(IDS), films[0][:4]
+    with tritonclient.http.InferenceServerClient(line.http_url) as http:
+        for place, (picture, expected) in enumerate(
+            zip(pictures, send_all(client, pictures), strict=True)
+        ):
+            tensor = tritonclient.http.InferInput(FRAME.name, [1, 1], FRAME.dtype)
+            tensor.set_data_from_numpy(np.array([[picture]], object))
+            told = http.infer(
+                HAR_STREAM.name,
+                [tensor],
+                sequence_id=key,
+                sequence_start=place == 0,
+                sequence_end=place == 3,
+                parameters={"time": str(place / RATE)},
+            )
+            assert np.abs(told.as_numpy(PROBS.name)[0] - expected).max() <= 1e-5

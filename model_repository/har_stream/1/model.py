@@ -42,10 +42,10 @@ class TritonPythonModel:
 def arrival(request: object) -> Arrival:
     """A request's frame and what Triton says of its sequence."""
     flags = request.flags()
-    frame = pb_utils.get_input_tensor_by_name(request, FRAME.name).as_numpy()  # (B, 1)
+    frame = pb_utils.get_input_tensor_by_name(request, FRAME.name).as_numpy()  # (1, 1)
     return Arrival(
         stream=request.correlation_id(),
-        pictures=frame.reshape(-1).tolist(),
+        picture=frame.item(),
         starts=bool(flags & pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_START),
         ends=bool(flags & pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_END),
         time=json.loads(request.parameters()).get("time"),
