@@ -144,7 +144,8 @@ def _check_shared(
             if getattr(a.spec, what) != getattr(b.spec, what):
                 raise ValueError(
                     f"{places[first]} and {places[other]} differ in their {what}, so they cannot "
-                    "share a preprocessing step and a label file. Build them apart, then `join` them."
+                    "share a preprocessing step and a label file. Build them apart, then "
+                    "`join` them."
                 )
         mine, theirs = a.clip.state_dict(), b.clip.state_dict()
         if mine.keys() != theirs.keys() or any(not torch.equal(mine[k], theirs[k]) for k in mine):

@@ -25,9 +25,11 @@ from clip_har.contract import (
     HAR_BASE,
     HAR_EMBED,
     HAR_ENSEMBLE,
+    HAR_STREAM,
     HAR_TEMPORAL,
     HAR_TEMPORAL_FRAMES,
     HAR_TEXT_EMBED,
+    HAR_TIMELINE,
     HAR_ZERO_SHOT,
     LABELS_FILE,
     MIXTURE,
@@ -40,7 +42,7 @@ from clip_har.contract import (
 from clip_har.spec import ModelSpec, TemporalKind
 from clip_har.tokenizer import TOKENIZER_FILE
 
-ENSEMBLES: dict[TemporalKind, tuple[ServedModel, ...]] = {
+PUBLIC: dict[TemporalKind, tuple[ServedModel, ...]] = {
     "mean": (HAR_BASE,),
     "attention_motion": (
         HAR_TEMPORAL,
@@ -48,6 +50,8 @@ ENSEMBLES: dict[TemporalKind, tuple[ServedModel, ...]] = {
         HAR_TEMPORAL_FRAMES,
         HAR_ZERO_SHOT,
         HAR_TEXT_EMBED,
+        HAR_STREAM,
+        HAR_TIMELINE,
     ),
 }
 """What people call of a variant, beside the graphs it is made of."""
@@ -110,7 +114,7 @@ def write_repository(
 
     Raises ValueError where a source does not fit the contract.
     """
-    others = [model for kind in kinds for model in (*SCRIPTED[kind], *ENSEMBLES[kind])]
+    others = [model for kind in kinds for model in (*SCRIPTED[kind], *PUBLIC[kind])]
     others += [HAR_ENSEMBLE] if MIXTURE in graphs else []
     parameters = _parameters(sources, spec)
     usual = {**spec.sizes, **USUAL, "T": spec.frames}
@@ -152,8 +156,11 @@ def _parameters(sources: Path, spec: ModelSpec) -> dict[ServedModel, dict[str, s
     """What the checkpoint decides of the Python models."""
     encoder = config_from_file(sources / TEXT_ENCODER.name / CONFIG_FILE)
     size = {"image_size": str(spec.preprocessing.image_size)}
+    clip = {"frames": str(spec.frames), **size}
     return {
-        PREPROCESS: {"frames": str(spec.frames), **size},
+        PREPROCESS: clip,
+        HAR_STREAM: clip,
+        HAR_TIMELINE: clip,
         RESIZE: size,
         TEXT_EMBEDDER: {
             "prompts": json.dumps(spec.prompts, ensure_ascii=False),

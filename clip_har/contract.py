@@ -116,6 +116,8 @@ MODELS = (
     HAR_TEMPORAL_FRAMES,
     HAR_ZERO_SHOT,
     HAR_TEXT_EMBED,
+    HAR_STREAM,
+    HAR_TIMELINE,
 )
 """Every model of the repository."""
 

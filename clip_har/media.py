@@ -29,9 +29,11 @@ __all__ = [
     "clip_from_media",
     "frames_from_batch",
     "frames_from_media",
+    "pixels_from_picture",
 ]
 
 Times = NDArray[np.float32]
+_SEND = "Send a JPEG, PNG or WebP of each frame."
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,21 @@ def frames_from_media(
         data, centred(frames), limits, threads, lambda frame: pixels_from_image(frame, size)
     )
     return np.stack(clip.frames), clip.times
+
+
+def pixels_from_picture(data: bytes, size: int, limits: Limits) -> Pixels:
+    """One picture as the model takes it: (S, S, 3).
+
+    Raises MediaError like clip_from_media, and for a video or an animation.
+    """
+    limits.check_bytes(len(data))
+    kind = kind_of(data)
+    if kind not in PICTURES:
+        raise MediaError(f"A frame is one picture, but this is a video ({kind.value}). {_SEND}")
+    with closing(Picture(data, kind, limits)) as picture:
+        if not picture.still:
+            raise MediaError(f"A frame is one picture, but this is an animation. {_SEND}")
+        return pixels_from_image(next(picture.frames([0])), size)
 
 
 def frames_from_batch(batch: Sequence[bytes], settings: MediaSettings) -> tuple[Pixels, Times]:

@@ -1,5 +1,6 @@
 """Which frames of a clip the model sees, and when they are on screen. Exact integers throughout."""
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -73,6 +74,17 @@ def centre_frames(starts: Sequence[int], end: int, count: int) -> list[int]:
 def centred(count: int) -> Pick:
     """Picks `count` frames by `centre_frames`."""
     return lambda timeline: centre_frames(timeline.starts, timeline.end, count)
+
+
+def regular_frames(timeline: Timeline, rate: float) -> list[int]:
+    """The frame on screen at the centre of every 1 / `rate` seconds, from the clip's start on.
+
+    Frames that are shown for longer are repeated. A rest of less than half that time has none.
+    """
+    step = 1 / (Fraction(rate) * timeline.unit)  # units
+    first, starts = timeline.starts[0], timeline.starts
+    count = math.ceil((timeline.end - first) / step - Fraction(1, 2))
+    return [bisect_right(starts, first + (k + Fraction(1, 2)) * step) - 1 for k in range(count)]
 
 
 def every_frame(timeline: Timeline) -> Sequence[int]:

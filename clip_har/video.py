@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -45,16 +45,14 @@ class Video:
         self._limits = limits
         # AVI has no presentation times: FFmpeg's guesses are right as a set, not frame by frame.
         self._counts = kind is Kind.AVI
-        with _explained(), ExitStack() as on_failure:
-            self._container = on_failure.enter_context(_opened(data, kind, limits))
-            self._stream = _video_stream(self._container)
+        with explained(), ExitStack() as on_failure:
+            self._container = on_failure.enter_context(opened(data, kind, limits))
+            self._stream = video_stream(self._container)
             self.codec = self._stream.codec.canonical_name
-            self._stream.codec_context.options = _decoder_options(limits)
-            self._stream.thread_count = threads
-            self._stream.thread_type = "AUTO"
-            self._packets = _packets(self._container, self._stream, len(data), limits)
+            prepare(self._stream, limits, threads)
+            self._packets = list(packets_of(self._container, self._stream, len(data), limits))
             limits.check_size(self._stream.width, self._stream.height)
-            self.timeline = _timeline(self._packets, self._stream)
+            self.timeline = timeline_of(self._packets, self._stream)
             limits.check_seconds(self.timeline.seconds)
             on_failure.pop_all()
 
@@ -72,10 +70,10 @@ class Video:
         wanted = [self.timeline.starts[index] for index in indices]
         self._limits.check_work(self._stream.width, self._stream.height, reader.cost(wanted))
         for time in wanted:
-            with _explained():
+            with explained():
                 frame = reader.frame_at(time)
                 self._limits.check_size(frame.width, frame.height)
-                pixels = _rgb(frame)
+                pixels = rgb_from_frame(frame)
             yield pixels
 
 
@@ -110,10 +108,10 @@ class _Reader:
         self._leap(self._entry(time))
         while True:
             while self._decoded:
-                if _at(self._decoded[0]) > time:
+                if time_of_frame(self._decoded[0]) > time:
                     return self._shown or self._decoded[0]
                 self._shown = self._decoded.popleft()
-                if _at(self._shown) == time:
+                if time_of_frame(self._shown) == time:
                     return self._shown
             self._decode_next()
 
@@ -150,7 +148,8 @@ class _Reader:
             self._decoded.append(frame)
 
 
-def _opened(data: bytes, kind: Kind, limits: Limits) -> InputContainer:
+def opened(data: bytes, kind: Kind, limits: Limits) -> InputContainer:
+    """A file's container, which can open nothing else."""
     import av
 
     return av.open(
@@ -177,7 +176,8 @@ def _refuse(url: str, flags: int, options: object) -> NoReturn:
     raise MediaError(f"The file refers to another one, {url!r}, which is not allowed.")
 
 
-def _video_stream(container: InputContainer) -> VideoStream:
+def video_stream(container: InputContainer) -> VideoStream:
+    """The first video stream; raises MediaError where there is none that is read here."""
     from av.stream import Disposition
 
     for stream in container.streams.video:
@@ -194,12 +194,21 @@ def _video_stream(container: InputContainer) -> VideoStream:
     raise MediaError("The file has no video stream. Send a video, or a picture.")
 
 
-def _packets(
+def prepare(stream: VideoStream, limits: Limits, threads: int) -> None:
+    """Sets how a stream is decoded, before its first packet is."""
+    stream.codec_context.options = _decoder_options(limits)
+    stream.thread_count = threads
+    stream.thread_type = "AUTO"
+
+
+def packets_of(
     container: InputContainer, stream: VideoStream, length: int, limits: Limits
-) -> list[Packet[Any]]:
-    """All packets in the order of decoding."""
-    packets: list[Packet[Any]] = []
-    size = 0
+) -> Iterator[Packet[Any]]:
+    """All packets in the order of decoding, of a file of `length` bytes.
+
+    Raises MediaError where they are damaged, too many, or none.
+    """
+    count = size = 0
     for packet in container.demux(stream):
         if not packet.size:
             continue
@@ -210,20 +219,21 @@ def _packets(
                 "The video ends early: its index promises more than the file holds. "
                 "Send the file again, whole."
             )
-        packets.append(packet)
-        limits.check_frames(len(packets))
-    if not packets:
+        count += 1
+        limits.check_frames(count)
+        yield packet
+    if not count:
         raise MediaError("The video has no frames.")
-    return packets
 
 
-def _timeline(packets: list[Packet[Any]], stream: VideoStream) -> Timeline:
-    shown = {_time(packet): packet for packet in packets if not packet.is_discard}
+def timeline_of(packets: Iterable[Packet[Any]], stream: VideoStream) -> Timeline:
+    """When the frames in these packets are on screen; raises MediaError where none is."""
+    shown = {_time(packet): packet.duration for packet in packets if not packet.is_discard}
     if not shown:
         raise MediaError("The video has no frames: its edit list leaves none to show.")
     starts = sorted(shown)
     gap = starts[-1] - starts[-2] if len(starts) > 1 else 1
-    end = starts[-1] + max(shown[starts[-1]].duration or gap, 1)
+    end = starts[-1] + max(shown[starts[-1]] or gap, 1)
     return Timeline(starts, end, stream.time_base or Fraction(1))
 
 
@@ -234,13 +244,14 @@ def _time(packet: Packet[Any]) -> int:
     return time
 
 
-def _at(frame: VideoFrame) -> int:
+def time_of_frame(frame: VideoFrame) -> int:
+    """When a decoded frame appears, in units of its stream."""
     if frame.pts is None:
         raise MediaError("The video is damaged: a frame has no time.")
     return frame.pts
 
 
-def _rgb(frame: VideoFrame) -> Pixels:
+def rgb_from_frame(frame: VideoFrame) -> Pixels:
     """RGB (H, W, 3), turned by the display matrix."""
     pixels = cast(Pixels, frame.reformat(format="rgb24", threads=1).to_ndarray())  # (H, W, 3)
     matrix: Any = cast(Any, frame.side_data).get("DISPLAYMATRIX")
@@ -258,7 +269,7 @@ def _turned(pixels: Pixels, matrix: Sequence[int]) -> Pixels:
 
 
 @contextmanager
-def _explained() -> Generator[None]:
+def explained() -> Generator[None]:
     """Turns what FFmpeg says of bad bytes into a MediaError."""
     try:
         yield

@@ -2,6 +2,7 @@
 
 import json
 import math
+import secrets
 import struct
 import zlib
 from dataclasses import dataclass
@@ -10,8 +11,10 @@ from time import perf_counter
 from typing import Any
 
 from clip_har.contract import (
+    FRAME,
     HAR_EMBED,
     HAR_ENSEMBLE,
+    HAR_STREAM,
     HAR_TEMPORAL_FRAMES,
     HAR_TEXT_EMBED,
     HAR_ZERO_SHOT,
@@ -31,7 +34,10 @@ PUBLIC_MODELS = (
     HAR_TEMPORAL_FRAMES,
     HAR_ZERO_SHOT,
     HAR_TEXT_EMBED,
+    HAR_STREAM,
 )
+"""Models that a little input over HTTP gets an answer from. A question to har_timeline would have to
+wait for the long videos before it."""
 BUSY = (429, 503)
 """What Triton answers when a queue is full: too many callers, but alive."""
 IMAGE_SIDE = 64
@@ -111,7 +117,8 @@ def _infer(http_url: str, model: ServedModel, timeout: float) -> tuple[int, byte
         }
         for tensor, (shape, content) in zip(model.inputs, samples, strict=True)
     ]
-    head = json.dumps({"inputs": inputs}).encode()
+    parameters = _stream_of_one() if model is HAR_STREAM else {}
+    head = json.dumps({"inputs": inputs, "parameters": parameters}).encode()
     content = b"".join(content for _, content in samples)
     headers = {"Inference-Header-Content-Length": str(len(head))}
     path = f"/v2/models/{model.name}/infer"
@@ -123,6 +130,7 @@ def _sample(tensor: TensorSpec) -> tuple[list[int], bytes]:
     side = IMAGE_SIDE
     made = {
         MEDIA: ([1, 1], _text(_png(side))),
+        FRAME: ([1, 1], _text(_png(side))),
         TEXTS: ([1, 1], _text(b"walking")),
         RAW_FRAMES: ([1, 1, side, side, 3], bytes(i % 256 for i in range(3 * side * side))),
         TIMES: ([1, 1], struct.pack("<f", 0.0)),
@@ -133,6 +141,12 @@ def _sample(tensor: TensorSpec) -> tuple[list[int], bytes]:
 def _text(content: bytes) -> bytes:
     """An element of type BYTES."""
     return struct.pack("<I", len(content)) + content
+
+
+def _stream_of_one() -> dict[str, object]:
+    """A stream of nobody else's that is over with its first frame."""
+    key = 1 + secrets.randbelow(2**63 - 1)
+    return {"sequence_id": key, "sequence_start": True, "sequence_end": True}
 
 
 def _fault(status: int, body: bytes) -> str | None:

@@ -1,0 +1,50 @@
+"""The Triton side of timelines: a long video in, one response a segment while it is decoded."""
+
+import json
+from collections.abc import Mapping
+from contextlib import closing
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from clip_har.calls import Calls, refusal
+from clip_har.contract import END, MEDIA, PROBS, START
+from clip_har.parameters import settings_from_config
+from clip_har.timeline import TimelineSettings, segments_from_video
+
+
+class TritonPythonModel:
+    """Tells what happens from when to when in the video of each request."""
+
+    def initialize(self, args: Mapping[str, str]) -> None:
+        """Reads the parameters. One that is wrong fails the load, with one line that says why."""
+        try:
+            self.settings = settings_from_config(json.loads(args["model_config"]), TimelineSettings)
+            self.calls = Calls(pb_utils, self.settings.callees)
+        except ValueError as error:
+            raise pb_utils.TritonModelException(str(error).replace("\n", " ")) from None
+
+    def execute(self, requests: list) -> None:
+        """Sends the responses of one video after another; returns when the last is done."""
+        for request in requests:
+            sender = request.get_response_sender()
+            try:
+                self._send_segments(request, sender)
+            except Exception as error:
+                if not sender.is_cancelled():
+                    sender.send(refusal(pb_utils, "har_timeline", error))
+            sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+    def _send_segments(self, request: object, sender: object) -> None:
+        media = pb_utils.get_input_tensor_by_name(request, MEDIA.name).as_numpy()  # (1, 1)
+        segments = segments_from_video(
+            media.reshape(-1)[0], self.settings, self.calls, sender.is_cancelled
+        )
+        with closing(segments):
+            for segment in segments:
+                tensors = [
+                    pb_utils.Tensor(START.name, np.array([[segment.start]], np.float32)),  # (1, 1)
+                    pb_utils.Tensor(END.name, np.array([[segment.end]], np.float32)),  # (1, 1)
+                    pb_utils.Tensor(PROBS.name, segment.probs[None]),  # (1, K)
+                ]
+                sender.send(pb_utils.InferenceResponse(tensors))
