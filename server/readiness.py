@@ -36,8 +36,10 @@ PUBLIC_MODELS = (
     HAR_TEXT_EMBED,
     HAR_STREAM,
 )
-"""Models that a little input over HTTP gets an answer from. A question to har_timeline would have to
-wait for the long videos before it."""
+"""Models that a little input over HTTP gets an answer from.
+
+A question to har_timeline would have to wait for the long videos before it.
+"""
 BUSY = (429, 503)
 """What Triton answers when a queue is full: too many callers, but alive."""
 IMAGE_SIDE = 64
