@@ -133,24 +133,15 @@ class AsyncRecognizer:
         """Like Recognizer.embed_texts."""
         return await self._ask(calls.text_embeddings(texts, model))
 
-    async def stream(
-        self, model: str = HAR_STREAM.name, top_k: int = 3, *, labels_of: str = HAR_TEMPORAL.name
-    ) -> AsyncStream:
-        """Like Recognizer.stream, for `async with await`."""
-        names = await self.labels(labels_of)
-        return AsyncStream(StreamRequests(model, names, top_k), self._ask)
+    def stream(self, model: str = HAR_STREAM.name, top_k: int = 3) -> AsyncStream:
+        """Like Recognizer.stream, for an `async with` block."""
+        return AsyncStream(StreamRequests(model, top_k), self._ask)
 
     async def timeline(
-        self,
-        media: Media,
-        model: str = HAR_TIMELINE.name,
-        *,
-        timeout: float | None = None,
-        labels_of: str = HAR_TEMPORAL.name,
+        self, media: Media, model: str = HAR_TIMELINE.name, *, timeout: float | None = None
     ) -> AsyncGenerator[Segment]:
         """Like Recognizer.timeline, for `async for`."""
-        names = await self.labels(labels_of)
-        call = await asyncio.to_thread(calls.timeline, media, names, model)
+        call = await asyncio.to_thread(calls.timeline, media, model)
         deadline = Deadline() if timeout is None else Deadline(timeout)
         answers = self._transport.stream(call.query, deadline)
         async with aclosing(answers):

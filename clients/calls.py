@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clients.query import (
+    Output,
     Query,
     Region,
     SequenceStep,
@@ -26,7 +27,6 @@ from clip_har.contract import (
     EMBEDDINGS,
     END,
     FRAME,
-    HAR_TIMELINE,
     MEDIA,
     PROBS,
     RAW_FRAMES,
@@ -54,19 +54,17 @@ class Call(Generic[Result]):
 
 def classification(items: Sequence[Media], model: str, top_k: int) -> Call[list[Recognition]]:
     """The `top_k` best classes of each item."""
-    _check_top_k(top_k)
 
     def read(answer: Tensors, latency_ms: float) -> list[Recognition]:
         return _recognitions(answer, latency_ms, model)
 
-    return Call(Query(model, (_media(items),), (PROBS,), top_k), read)
+    return Call(Query(model, (_media(items),), (Output(PROBS, _checked(top_k)),)), read)
 
 
 def frames_classification(
     frames: RawFrames, model: str, top_k: int, region: Region | None
 ) -> Call[Recognition]:
     """The `top_k` best classes of decoded frames, which lie in `region` if there is one."""
-    _check_top_k(top_k)
     shape = (1, *frames.pixels.shape)  # (1, T, H, W, 3)
     pixels = (
         Tensor(RAW_FRAMES, shape, region)
@@ -78,7 +76,7 @@ def frames_classification(
     def read(answer: Tensors, latency_ms: float) -> Recognition:
         return _recognitions(answer, latency_ms, model)[0]
 
-    return Call(Query(model, (pixels, times), (PROBS,), top_k), read)
+    return Call(Query(model, (pixels, times), (Output(PROBS, _checked(top_k)),)), read)
 
 
 def labels(model: str) -> Call[tuple[str, ...]]:
@@ -95,7 +93,7 @@ def labels(model: str) -> Call[tuple[str, ...]]:
 def probabilities(media: Media, model: str) -> Call[NDArray[np.float32]]:
     """The probability of every class: (K,)."""
     return Call(
-        Query(model, (_media([media]),), (PROBS,)),
+        Query(model, (_media([media]),), (Output(PROBS),)),
         lambda answer, _: answer[PROBS.name][0],
     )
 
@@ -108,13 +106,13 @@ def zero_shot(media: Media, texts: Sequence[str], model: str) -> Call[Recognitio
         scores = answer[SCORES.name][0]  # (N,)
         return Recognition(model, tuple(rank(scores.tolist(), texts, len(texts))), latency_ms)
 
-    return Call(Query(model, given, (SCORES,)), read)
+    return Call(Query(model, given, (Output(SCORES),)), read)
 
 
 def embedding(media: Media, model: str) -> Call[NDArray[np.float32]]:
     """The unit vector of a piece of media: (D,)."""
     return Call(
-        Query(model, (_media([media]),), (EMBEDDING,)),
+        Query(model, (_media([media]),), (Output(EMBEDDING),)),
         lambda answer, _: answer[EMBEDDING.name][0],
     )
 
@@ -122,33 +120,35 @@ def embedding(media: Media, model: str) -> Call[NDArray[np.float32]]:
 def text_embeddings(texts: Sequence[str], model: str) -> Call[NDArray[np.float32]]:
     """The unit vectors of texts: (N, D)."""
     return Call(
-        Query(model, (_texts(texts),), (EMBEDDINGS,)),
+        Query(model, (_texts(texts),), (Output(EMBEDDINGS),)),
         lambda answer, _: answer[EMBEDDINGS.name][0],
     )
 
 
 def stream_step(
-    frame: Media, step: SequenceStep, model: str, names: Sequence[str], top_k: int
+    frame: Media, time: float | None, step: SequenceStep, model: str, top_k: int
 ) -> Call[Recognition]:
-    """One frame of a stream; `names` are the classes."""
+    """One frame of a stream, taken at `time` in seconds."""
 
     def read(answer: Tensors, latency_ms: float) -> Recognition:
-        best = rank(answer[PROBS.name][0].tolist(), names, top_k)
-        return Recognition(model, tuple(best), latency_ms)
+        return _recognitions(answer, latency_ms, model)[0]
 
     given = tensor_from_bytes(FRAME, [[bytes_of(frame)]])
-    return Call(Query(model, (given,), (PROBS,), sequence=step), read)
+    parameters = {} if time is None else {"time": repr(float(time))}
+    wanted = (Output(PROBS, _checked(top_k)),)
+    return Call(Query(model, (given,), wanted, step, parameters), read)
 
 
-def timeline(media: Media, names: Sequence[str], model: str) -> Call[Segment]:
-    """A long video, whose answers are segments; `names` are the classes."""
+def timeline(media: Media, model: str) -> Call[Segment]:
+    """A long video, whose answers are segments."""
 
-    def read(answer: Tensors, _: float) -> Segment:
-        best = rank(answer[PROBS.name].ravel().tolist(), names, 1)[0]
-        start, end = (float(answer[one.name].ravel()[0]) for one in (START, END))
+    def read(answer: Tensors, latency_ms: float) -> Segment:
+        best = _recognitions(answer, latency_ms, model)[0].best
+        start, end = (float(answer[one.name][0, 0]) for one in (START, END))
         return Segment(start, end, best.label, best.index, best.score)
 
-    return Call(Query(model, (_media([media]),), HAR_TIMELINE.outputs), read)
+    wanted = (Output(START), Output(END), Output(PROBS, 1))
+    return Call(Query(model, (_media([media]),), wanted), read)
 
 
 def _media(items: Sequence[Media]) -> Tensor:
@@ -161,9 +161,10 @@ def _texts(texts: Sequence[str]) -> Tensor:
     return tensor_from_bytes(TEXTS, [[text.encode() for text in texts]])  # (1, N)
 
 
-def _check_top_k(top_k: int) -> None:
+def _checked(top_k: int) -> int:
     if top_k < 1:
         raise ValueError(f"top_k is {top_k}: expected 1 or more.")
+    return top_k
 
 
 def _recognitions(answer: Tensors, latency_ms: float, model: str) -> list[Recognition]:

@@ -19,9 +19,11 @@ def message_from_query(query: Query) -> Any:
     for tensor in query.inputs:
         _add_input(message, tensor)
     for output in query.outputs:
-        wanted = message.outputs.add(name=output.name)
-        if query.class_count:
-            wanted.parameters["classification"].int64_param = query.class_count
+        wanted = message.outputs.add(name=output.spec.name)
+        if output.class_count:
+            wanted.parameters["classification"].int64_param = output.class_count
+    for name, value in query.parameters.items():
+        message.parameters[name].string_param = value
     if query.sequence:
         message.parameters["sequence_id"].int64_param = query.sequence.id
         message.parameters["sequence_start"].bool_param = query.sequence.start

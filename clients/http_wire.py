@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from clients.query import Query, Region, Tensor, Tensors, array_from_content
+from clients.query import Output, Query, Region, Tensor, Tensors, array_from_content
 
 HEAD_LENGTH = "Inference-Header-Content-Length"
 """The header that says where the JSON ends."""
@@ -14,13 +14,11 @@ def body_from_query(query: Query) -> tuple[dict[str, str], bytes]:
     """Headers and body of an inference."""
     head: dict[str, Any] = {
         "inputs": [_input(tensor) for tensor in query.inputs],
-        "outputs": [
-            {"name": output.name, "parameters": _wanted(query.class_count)}
-            for output in query.outputs
-        ],
+        "outputs": [_output(output) for output in query.outputs],
+        "parameters": dict(query.parameters),
     }
     if query.sequence:
-        head["parameters"] = {
+        head["parameters"] |= {
             "sequence_id": query.sequence.id,
             "sequence_start": query.sequence.start,
             "sequence_end": query.sequence.end,
@@ -30,8 +28,11 @@ def body_from_query(query: Query) -> tuple[dict[str, str], bytes]:
     return {HEAD_LENGTH: str(len(written))}, b"".join([written, *contents])
 
 
-def _wanted(class_count: int) -> dict[str, Any]:
-    return {"binary_data": True} | ({"classification": class_count} if class_count else {})
+def _output(output: Output) -> dict[str, Any]:
+    parameters: dict[str, Any] = {"binary_data": True}
+    if output.class_count:
+        parameters["classification"] = output.class_count
+    return {"name": output.spec.name, "parameters": parameters}
 
 
 def _input(tensor: Tensor) -> dict[str, Any]:

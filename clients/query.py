@@ -3,7 +3,7 @@
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -52,6 +52,16 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
+class Output:
+    """An output tensor that is wanted."""
+
+    spec: TensorSpec
+    """Name and type."""
+    class_count: int = 0
+    """Above 0: that many `score:index:label`, best first, instead of its values."""
+
+
+@dataclass(frozen=True, slots=True)
 class SequenceStep:
     """The place of a request in a sequence."""
 
@@ -71,12 +81,12 @@ class Query:
     """Served model."""
     inputs: tuple[Tensor, ...]
     """What it is given."""
-    outputs: tuple[TensorSpec, ...]
+    outputs: tuple[Output, ...]
     """What is wanted of its outputs."""
-    class_count: int = 0
-    """Above 0: that many `score:index:label` of an output, best first, instead of its values."""
     sequence: SequenceStep | None = None
     """For a model that keeps state between requests."""
+    parameters: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Its own, beside its inputs."""
 
 
 @dataclass(frozen=True, slots=True)

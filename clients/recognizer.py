@@ -141,29 +141,19 @@ class Recognizer:
         """The texts' places in the space that they share with clips: (N, D), unit length."""
         return self._ask(calls.text_embeddings(texts, model))
 
-    def stream(
-        self, model: str = HAR_STREAM.name, top_k: int = 3, *, labels_of: str = HAR_TEMPORAL.name
-    ) -> Stream:
-        """A live stream, for a `with` block: frames go in one by one, an answer comes for each.
-
-        `labels_of` is the classifier whose classes it tells.
-        """
-        return Stream(StreamRequests(model, self.labels(labels_of), top_k), self._ask)
+    def stream(self, model: str = HAR_STREAM.name, top_k: int = 3) -> Stream:
+        """A live stream, for a `with` block: frames go in one by one, an answer comes for each."""
+        return Stream(StreamRequests(model, top_k), self._ask)
 
     def timeline(
-        self,
-        media: Media,
-        model: str = HAR_TIMELINE.name,
-        *,
-        timeout: float | None = None,
-        labels_of: str = HAR_TEMPORAL.name,
+        self, media: Media, model: str = HAR_TIMELINE.name, *, timeout: float | None = None
     ) -> Generator[Segment]:
         """The actions of a long video, each as soon as the server has seen its end; gRPC only.
 
-        Closing the iterator cancels the request. `timeout` is for the whole video, by default
-        without end; `labels_of` is the classifier whose classes it tells.
+        Closing the iterator cancels the request. `timeout` is for the whole video, in seconds; by
+        default it may take as long as it likes.
         """
-        call = calls.timeline(media, self.labels(labels_of), model)
+        call = calls.timeline(media, model)
         deadline = Deadline() if timeout is None else Deadline(timeout)
         return self._segments(call, self._transport.stream(call.query, deadline))
 

@@ -21,26 +21,27 @@ NOT_STARTED = (ServerOverloaded, ServerUnavailable)
 class StreamRequests:
     """The requests of one stream, in their order."""
 
-    def __init__(self, model: str, names: tuple[str, ...], top_k: int) -> None:
-        """`names` are the classes."""
+    def __init__(self, model: str, top_k: int) -> None:
+        """A stream of its own."""
         self._model = model
-        self._names = names
         self._top_k = top_k
         self._id = secrets.randbits(62) + 1
         self.under_way = False
         """Whether the server knows of it."""
 
-    def next(self, frame: Media) -> Call[Recognition]:
-        """The request of the next frame."""
-        return self._step(frame, start=not self.under_way, end=False)
+    def next(self, frame: Media, time: float | None) -> Call[Recognition]:
+        """The request of the next frame, taken at `time` in seconds."""
+        return self._step(frame, time, start=not self.under_way, end=False)
 
     def end(self) -> Call[Recognition]:
         """Ends the stream: an empty frame, which is refused but lets the server forget the rest."""
-        return self._step(b"", start=False, end=True)
+        return self._step(b"", None, start=False, end=True)
 
-    def _step(self, frame: Media, *, start: bool, end: bool) -> Call[Recognition]:
+    def _step(
+        self, frame: Media, time: float | None, *, start: bool, end: bool
+    ) -> Call[Recognition]:
         step = SequenceStep(self._id, start, end)
-        return calls.stream_step(frame, step, self._model, self._names, self._top_k)
+        return calls.stream_step(frame, time, step, self._model, self._top_k)
 
     def failed(self, error: RecognizerError) -> None:
         """Notes that the last request failed."""
@@ -57,12 +58,14 @@ class Stream:
         self._requests = requests
         self._ask = ask
 
-    def send(self, frame: Media) -> Recognition:
+    def send(self, frame: Media, time: float | None = None) -> Recognition:
         """Sends the next frame; gives what is seen in the window that ends with it.
 
-        Raises a RecognizerError for a frame that is not answered; the stream goes on without it.
+        `time` is when it was taken, in seconds on any clock; without it frames count as evenly
+        spaced, at the rate that the server is set to. Raises a RecognizerError for a frame that is
+        not answered; the stream goes on without it.
         """
-        call = self._requests.next(frame)
+        call = self._requests.next(frame, time)
         try:
             seen = self._ask(call)
         except RecognizerError as error:
@@ -97,9 +100,9 @@ class AsyncStream:
         self._requests = requests
         self._ask = ask
 
-    async def send(self, frame: Media) -> Recognition:
+    async def send(self, frame: Media, time: float | None = None) -> Recognition:
         """Like Stream.send."""
-        call = self._requests.next(frame)
+        call = self._requests.next(frame, time)
         try:
             seen = await self._ask(call)
         except RecognizerError as error:

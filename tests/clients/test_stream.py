@@ -61,6 +61,19 @@ def test_a_stream_ends_where_its_block_fails(recognizer: Recognizer) -> None:
     assert under_way(recognizer) == 0
 
 
+@pytest.mark.triton
+def test_frames_may_have_times(recognizer: Recognizer) -> None:
+    with recognizer.stream() as stream:
+        stream.send(GREYS[0], time=12.5)
+        with pytest.raises(InvalidMedia, match=r"12\.25 came after 12\.5"):
+            stream.send(GREYS[1], time=12.25)
+        stream.send(GREYS[1], time=12.625)
+
+
 def test_a_stream_needs_a_server() -> None:
-    with Recognizer("127.0.0.1:1") as one, pytest.raises(ServerUnavailable):
-        one.stream()
+    with (
+        Recognizer("127.0.0.1:1") as one,
+        one.stream() as stream,
+        pytest.raises(ServerUnavailable),
+    ):
+        stream.send(GREYS[0])

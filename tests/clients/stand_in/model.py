@@ -100,16 +100,25 @@ class Stream(Model):
     def __init__(self, settings: dict[str, str]) -> None:
         super().__init__(settings)
         self.streams: dict[int, list[np.ndarray]] = {}
+        self.times: dict[int, float] = {}
 
     def execute(self, request):
         stream, flags = request.correlation_id(), request.flags()
         if flags & pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_START:
             self.streams[stream] = []
         self.stream = stream
-        answer = super().execute(request)
+        answer = self.late(request) or super().execute(request)
         if flags & pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_END:
             del self.streams[stream]
         return answer
+
+    def late(self, request):
+        time = json.loads(request.parameters()).get("time")
+        last = self.times.get(self.stream, 0.0)
+        if time is not None and float(time) <= last:
+            return refusal(f"FRAME: {time} came after {last}")
+        self.times[self.stream] = float(time or last)
+        return None
 
     def row(self, frame: np.ndarray) -> np.ndarray:
         if frame[0] == b"streams?":
