@@ -35,6 +35,7 @@ from clip_har.dataset import MANIFEST_FILE, DataSet, data_set_from_folder
 from clip_har.product import file_hash, fingerprint, is_current, record_inputs, staged, tree_hash
 from clip_har.provenance import provenance
 from clip_har.reference import REFERENCE_FILE
+from clip_har.tokenizer import tokenizer_file
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ROOT / "model_repository"
@@ -160,7 +161,10 @@ def _written(selection: Selection, staging: Path, variants: Variants) -> BuildRe
         trained=court.held_out.is_trained(),
     )  # fmt: skip
     table = {name: figures.as_table() for name, figures in parity.items()}
-    write_repository(staging / REPOSITORY, SOURCES, served, variants.spec, tuple(variants.models))
+    write_repository(
+        staging / REPOSITORY, SOURCES, served, variants.spec, tuple(variants.models),
+        tokenizer_file(next(iter(variants.folders.values()))),
+    )  # fmt: skip
     (staging / REFERENCE_FILE).write_text(reference.model_dump_json() + "\n")
     manifest = _manifest(selection, staging, table)
     write_manifest(staging, manifest)

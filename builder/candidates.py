@@ -19,6 +19,7 @@ from clip_har.product import file_hash, fingerprint, is_current, record_inputs, 
 NOTES_FILE = "candidate.json"
 ENCODERS = (VISION_ENCODER, TEXT_ENCODER)
 USUAL_TOKENS, MOST_TOKENS = 16, 77
+USUAL_TEXTS, MOST_TEXTS = 16, 1000
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,12 @@ def ranges_of(
     model: ServedModel, sizes: Mapping[str, int], frames: int, most: int
 ) -> dict[str, Range]:
     """Shapes that an engine is made for: up to `most` in a batch, as config.pbtxt says."""
-    usual = {**sizes, "T": frames, "L": USUAL_TOKENS}
-    ends = ({"T": 1, "L": 2}, {}, {"T": 2 * frames, "L": MOST_TOKENS})
+    usual = {**sizes, "T": frames, "N": USUAL_TEXTS, "L": USUAL_TOKENS}
+    ends = (
+        {"T": 1, "N": 1, "L": 2},
+        {},
+        {"T": 2 * frames, "N": MOST_TEXTS, "L": MOST_TOKENS},
+    )
 
     def shape(axes: Sequence[str], batch: int, end: Mapping[str, int]) -> tuple[int, ...]:
         known = {**usual, **end}

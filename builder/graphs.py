@@ -1,6 +1,7 @@
 """The networks as they are served: a torch module for each ONNX graph, with the contract's tensors.
 
-B clips, T frames, S side in pixels, D embedding, K classes, L tokens; B is also a batch of texts.
+B clips, T frames, S side in pixels, D embedding, K classes, N texts, L tokens; B is also a batch of
+texts.
 """
 
 import copy
@@ -13,6 +14,7 @@ from clip_har.contract import (
     CLASSIFIER_BASE,
     CLASSIFIER_TEMPORAL,
     MEAN_POOL,
+    SIMILARITY,
     TEMPORAL,
     TEXT_ENCODER,
     VISION_ENCODER,
@@ -92,6 +94,19 @@ class TextGraph(nn.Module):
         return encode_texts(self.clip, tokens)
 
 
+class SimilarityGraph(nn.Module):
+    """CLIP_EMBED (B, D), EMBEDDINGS (B, N, D) -> SCORES (B, N), as CLIP compares them."""
+
+    def __init__(self, model: CLIPHARModel) -> None:
+        super().__init__()
+        self.scale = float(model.clip.logit_scale.detach().exp())
+
+    def forward(self, clip_embed: Tensor, embeddings: Tensor) -> Tensor:
+        """The graph."""
+        cosines = (embeddings @ clip_embed.unsqueeze(-1)).squeeze(-1)  # (B, N)
+        return (self.scale * cosines).softmax(dim=-1)
+
+
 SHARED_GRAPHS: dict[ServedModel, type[nn.Module]] = {
     VISION_ENCODER: VisionGraph,
     TEXT_ENCODER: TextGraph,
@@ -100,7 +115,11 @@ SHARED_GRAPHS: dict[ServedModel, type[nn.Module]] = {
 
 VARIANT_GRAPHS: dict[TemporalKind, dict[ServedModel, type[nn.Module]]] = {
     "mean": {MEAN_POOL: PoolGraph, CLASSIFIER_BASE: ClassifierGraph},
-    "attention_motion": {TEMPORAL: TemporalGraph, CLASSIFIER_TEMPORAL: ClassifierGraph},
+    "attention_motion": {
+        TEMPORAL: TemporalGraph,
+        CLASSIFIER_TEMPORAL: ClassifierGraph,
+        SIMILARITY: SimilarityGraph,
+    },
 }
 """Graphs of one variant, by its temporal module: first the pooling, then the classifier."""
 

@@ -17,6 +17,7 @@ from clip_har.contract import FRAME_EMBEDS, FRAMES
 from clip_har.dataset import DataSet, Sample, SplitName, sample_bytes
 from clip_har.limits import Limits
 from clip_har.media import frames_from_media
+from clip_har.nn.clip import class_embeds
 from clip_har.nn.model import CLIPHARModel, Recognition
 from clip_har.progress import progress_bar
 from clip_har.spec import TemporalKind
@@ -43,6 +44,11 @@ class HeldOut:
     """Sentences of the classes as token ids, (N, L)."""
     text_embeds: Tensor
     """(N, D)."""
+
+    def class_embeds(self) -> Tensor:
+        """Unit text embeddings of the classes, (K, D)."""
+        classes = next(iter(self.recognised.values())).logits.shape[1]
+        return class_embeds(self.text_embeds.unflatten(0, (classes, -1)))
 
     def accuracy(self, kind: TemporalKind) -> float:
         """Share of clips that a variant names right."""

@@ -20,7 +20,6 @@ from builder.manifest import (
 )
 from builder.publication import (
     Build,
-    Place,
     Publication,
     copy_tree,
     link_tree,
@@ -29,6 +28,7 @@ from builder.publication import (
     record,
 )
 from builder.switching import Step, Switch
+from clip_har.place import Place
 from clip_har.product import write_whole
 from clip_har.reference import REFERENCE_FILE
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from builder.triton_config import ModelConfig, is_ensemble
+from builder.triton_config import ModelConfig, called_places, is_ensemble
 from clip_har.contract import MEDIA
 
 PATIENCE = 300.0
@@ -68,13 +68,17 @@ class LiveServer:
                     raise PublishingError(f"{model} cannot be unloaded: {error}.") from error
 
     def serves(self, model: str, config: ModelConfig) -> bool:
-        """True where the versions and the steps of a configuration are what is loaded."""
+        """True where a configuration's versions, steps and called models are what is loaded."""
         ready = {int(one.version) for one in self._index(model) if one.state == "READY"}
         wanted = [1] if is_ensemble(config) else config.version_policy.specific.versions
         if ready != set(wanted):
             return False
         served = self.served(model)
-        return served is not None and served.ensemble_scheduling == config.ensemble_scheduling
+        return (
+            served is not None
+            and served.ensemble_scheduling == config.ensemble_scheduling
+            and called_places(served) == called_places(config)
+        )
 
     def served(self, model: str) -> ModelConfig | None:
         """The configuration that a model was loaded with, None where none is loaded."""

@@ -14,7 +14,8 @@ from clip_har.contract import AXIS_NAMES, ServedModel, TensorSpec
 
 NEWEST_IR = 10
 """ONNX file format that the ONNX Runtime of Triton 24.10 reads."""
-EXAMPLE_SIZES = {"B": 2, "T": 3, "L": 7}  # above 1, since the exporter takes 1 for a constant
+# Above 1, since the exporter takes 1 for a constant.
+EXAMPLE_SIZES = {"B": 2, "T": 3, "N": 5, "L": 7}
 TORCH_DTYPES = {"UINT8": torch.uint8, "INT64": torch.int64, "FP32": torch.float32}
 
 

@@ -113,7 +113,7 @@ class Chain:
 
     def answer(self, kind: TemporalKind, frames: NDArray[np.uint8], times: Array) -> Answer:
         """Frames (T, S, S, 3) and their seconds (T,) to a variant's answer."""
-        pool, classifier = VARIANT_GRAPHS[kind]
+        pool, classifier, *_ = VARIANT_GRAPHS[kind]
         tensors: dict[str, Any] = {
             FRAMES.name: frames[None],
             TIMES.name: times[None],

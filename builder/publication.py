@@ -1,44 +1,38 @@
 """A published version: a copy of its build below `history/`, and where its models are served.
 
 Versions of one Triton model share its config.pbtxt, so a graph whose configuration changes too (its
-engine, its threads) gets a folder of its own, such as `vision_encoder_v3`; ensembles name it.
+engine, its threads) gets a folder of its own, such as `vision_encoder_v3`; ensembles name it. So
+does a Python model that calls a graph which has moved.
 """
 
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from builder.manifest import MANIFEST_FILE, REPOSITORY, Manifest, read_manifest
 from builder.triton_config import (
     CONFIG_FILE,
     ModelConfig,
+    called_places,
     comparable,
     config_from_file,
     is_ensemble,
+    set_called_places,
     set_loaded_versions,
-    steps_of,
 )
 from clip_har.config import Config
+from clip_har.place import Place
 from clip_har.product import staged, write_whole
 from clip_har.reference import REFERENCE_FILE
 
 PLACES_FILE = "places.json"
 ENSEMBLE_VERSION = 1
 """An ensemble holds no files: a new one is a new config.pbtxt of the same version."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a model of a build is served."""
-
-    model: str
-    """Folder of the repository."""
-    version: int
-    """Folder in that folder."""
 
 
 class Places(Config):
@@ -77,10 +71,17 @@ class Build:
         return frozenset(name for name, config in self.configs.items() if is_ensemble(config))
 
     @cached_property
+    def callees(self) -> dict[str, frozenset[str]]:
+        """The models that each model calls."""
+        return {
+            name: frozenset(place.model for place in called_places(config))
+            for name, config in self.configs.items()
+        }
+
+    @property
     def members(self) -> frozenset[str]:
-        """Models that ensembles call; the rest is called by clients alone."""
-        steps = (step for config in self.configs.values() for step in steps_of(config))
-        return frozenset(step.model_name for step in steps)
+        """Models that other models call; the rest is called by clients alone."""
+        return frozenset[str]().union(*self.callees.values())
 
     def version_folder(self, model: str) -> Path:
         """The one version of a model; raises ValueError where there is not exactly one."""
@@ -128,19 +129,22 @@ class Publication(Build):
 
     @property
     def member_places(self) -> set[Place]:
-        """Where its ensembles find what they call."""
+        """Where its models find what they call."""
         return {self.places[name] for name in self.members}
 
     @cached_property
     def public_configs(self) -> dict[str, ModelConfig]:
-        """What clients call: ensembles with their members' versions, others with their own."""
+        """What clients call, with the versions of its members; with its own, if no ensemble."""
         return {name: self._public(name) for name in self.configs if name not in self.members}
 
-    def _public(self, name: str) -> ModelConfig:
+    def pointed(self, name: str) -> ModelConfig:
+        """A model's configuration in which it calls models of this publication."""
         config = _copied(self.configs[name])
-        for step in config.ensemble_scheduling.step:
-            place = self.places[step.model_name]
-            step.model_name, step.model_version = place.model, place.version
+        set_called_places(config, self.places)
+        return config
+
+    def _public(self, name: str) -> ModelConfig:
+        config = self.pointed(name)
         if name not in self.ensembles:
             set_loaded_versions(config, [self.places[name].version])
         return config
@@ -154,7 +158,7 @@ def member_configs(publications: Iterable[Publication]) -> dict[str, ModelConfig
         for name in sorted(publication.members):
             place = publication.places[name]
             versions[place.model].append(place.version)
-            configs[place.model] = _copied(publication.configs[name])
+            configs[place.model] = publication.pointed(name)
     for folder, config in configs.items():
         config.name = folder
         set_loaded_versions(config, versions[folder])
@@ -189,7 +193,10 @@ def places_for(build: Build, number: int, history: Sequence[Publication]) -> dic
 
     Raises ValueError where a model cannot be placed beside what is served.
     """
-    return {name: _place(build, name, number, history) for name in build.configs}
+    places: dict[str, Place] = {}
+    for name in TopologicalSorter(build.callees).static_order():  # what is called comes first
+        places[name] = _place(build, name, number, history, places)
+    return places
 
 
 def copy_tree(source: Path, target: Path) -> None:
@@ -202,11 +209,22 @@ def link_tree(source: Path, target: Path) -> None:
     shutil.copytree(source, target, copy_function=_link, ignore=_CACHES)
 
 
-def _place(build: Build, name: str, number: int, history: Sequence[Publication]) -> Place:
+def _place(
+    build: Build,
+    name: str,
+    number: int,
+    history: Sequence[Publication],
+    places: Mapping[str, Place],
+) -> Place:
     if name in build.ensembles:
         return Place(model=name, version=ENSEMBLE_VERSION)
     before = [one for one in history if name in one.places]
-    alike = [one for one in before if build.shares_folder(name, one)]
+    calls = {callee: places[callee] for callee in build.callees[name]}
+    alike = [
+        one
+        for one in before
+        if calls.items() <= one.places.items() and build.shares_folder(name, one)
+    ]
     public = name not in build.members
     for one in alike:
         place = one.places[name]

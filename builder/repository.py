@@ -1,5 +1,6 @@
 """Assembles a Triton model repository from sources in git, engines and checkpoints."""
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from builder.engines.engine import Engine
 from builder.engines.plan_file import NOTE_FILE
 from builder.triton_config import (
     CONFIG_FILE,
+    config_from_file,
     config_from_source,
     labels_wanted,
     set_engine,
@@ -19,17 +21,35 @@ from clip_har.contract import (
     HAR_BASE,
     HAR_EMBED,
     HAR_TEMPORAL,
+    HAR_TEMPORAL_FRAMES,
+    HAR_TEXT_EMBED,
+    HAR_ZERO_SHOT,
     LABELS_FILE,
     PREPROCESS,
+    RESIZE,
+    TEXT_EMBEDDER,
+    TEXT_ENCODER,
     ServedModel,
 )
 from clip_har.spec import ModelSpec, TemporalKind
+from clip_har.tokenizer import TOKENIZER_FILE
 
 ENSEMBLES: dict[TemporalKind, tuple[ServedModel, ...]] = {
     "mean": (HAR_BASE,),
-    "attention_motion": (HAR_TEMPORAL, HAR_EMBED),
+    "attention_motion": (
+        HAR_TEMPORAL,
+        HAR_EMBED,
+        HAR_TEMPORAL_FRAMES,
+        HAR_ZERO_SHOT,
+        HAR_TEXT_EMBED,
+    ),
 }
 """What people call of a variant, beside the graphs it is made of."""
+SCRIPTED: dict[TemporalKind, tuple[ServedModel, ...]] = {
+    "mean": (),
+    "attention_motion": (RESIZE, TEXT_EMBEDDER),
+}
+"""Python models that only one variant needs."""
 VERSION = "1"
 
 
@@ -62,13 +82,15 @@ def write_repository(
     graphs: Mapping[ServedModel, ServedGraph],
     spec: ModelSpec,
     kinds: tuple[TemporalKind, ...],
+    tokenizer: Path,
 ) -> None:
-    """Writes a folder a model into `target`.
+    """Writes a folder a model into `target`; `tokenizer` is the checkpoint's tokenizer.json.
 
     Raises ValueError where a source does not fit the contract.
     """
-    ensembles = [model for kind in kinds for model in ENSEMBLES[kind]]
-    for model in (PREPROCESS, *graphs, *ensembles):
+    others = [model for kind in kinds for model in (*SCRIPTED[kind], *ENSEMBLES[kind])]
+    parameters = _parameters(sources, spec)
+    for model in (PREPROCESS, *graphs, *others):
         folder = target / model.name
         (folder / VERSION).mkdir(parents=True)
         source = sources / model.name
@@ -76,14 +98,30 @@ def write_repository(
         if model in graphs:
             served = graphs[model]
             engine = served.engine
-            parameters = engine.parameters(served.threads)
-            set_engine(config, engine.backend, engine.file, parameters, gpu=served.on_gpu)
+            settings = engine.parameters(served.threads)
+            set_engine(config, engine.backend, engine.file, settings, gpu=served.on_gpu)
             copy_served(served.file, folder / VERSION)
-        if model is PREPROCESS:
-            set_parameter(config, "frames", str(spec.frames))
-            set_parameter(config, "image_size", str(spec.preprocessing.image_size))
+        for name, value in parameters.get(model, {}).items():
+            set_parameter(config, name, value)
+        if model is TEXT_EMBEDDER:
+            shutil.copyfile(tokenizer, folder / VERSION / TOKENIZER_FILE)
         for script in sorted(source.glob(f"{VERSION}/*.py")):
             shutil.copyfile(script, folder / VERSION / script.name)
         if labels_wanted(config):
             (folder / LABELS_FILE).write_text("".join(f"{label}\n" for label in spec.labels))
         (folder / CONFIG_FILE).write_text(text_from_config(config))
+
+
+def _parameters(sources: Path, spec: ModelSpec) -> dict[ServedModel, dict[str, str]]:
+    """What the checkpoint decides of the Python models."""
+    encoder = config_from_file(sources / TEXT_ENCODER.name / CONFIG_FILE)
+    size = {"image_size": str(spec.preprocessing.image_size)}
+    return {
+        PREPROCESS: {"frames": str(spec.frames), **size},
+        RESIZE: size,
+        TEXT_EMBEDDER: {
+            "prompts": json.dumps(spec.prompts, ensure_ascii=False),
+            "max_tokens": str(spec.max_tokens),
+            "encoder_batch": str(encoder.max_batch_size),
+        },
+    }

@@ -12,15 +12,15 @@ from pathlib import Path
 
 from builder.live_server import LiveServer
 from builder.manifest import REPOSITORY
-from builder.publication import Place, Publication, link_tree, member_configs
+from builder.publication import Publication, link_tree, member_configs
 from builder.triton_config import (
     CONFIG_FILE,
     ModelConfig,
+    called_places,
     config_from_file,
-    is_ensemble,
-    steps_of,
     text_from_config,
 )
+from clip_har.place import Place
 from clip_har.product import file_hash
 
 STAGING = ".staging"
@@ -77,7 +77,8 @@ class Switch:
         `standby` stays loaded beside it.
         """
         kept = [target, *([standby] if standby else [])]
-        called = self._called() - current.member_places
+        public = {name for one in (current, *begun, target) for name in one.public_configs}
+        called = self._called(public) - current.member_places
         needed = [one for one in begun if one.member_places & called]
         members = member_configs([current, *needed, target])
         return [
@@ -87,14 +88,22 @@ class Switch:
             *self._trimming(kept),
         ]
 
-    def _called(self) -> set[Place]:
-        """What ensembles call, on disk and in the server."""
-        configs = [config_from_file(path) for path in self._repository.glob(f"*/{CONFIG_FILE}")]
-        chains = [config for config in configs if is_ensemble(config)]
-        if self._server:
-            chains += [self._server.served(config.name) for config in chains]
-        steps = [step for config in chains if config for step in steps_of(config)]
-        return {Place(step.model_name, step.model_version) for step in steps}
+    def _called(self, callers: set[str]) -> set[Place]:
+        """What models call, on disk and in the server, and what that calls in turn."""
+        called: set[Place] = set()
+        asked: set[str] = set()
+        while left := callers - asked:
+            name = left.pop()
+            asked.add(name)
+            called |= self._called_by(name)
+            callers = callers | {place.model for place in called}
+        return called
+
+    def _called_by(self, name: str) -> set[Place]:
+        file = self._repository / name / CONFIG_FILE
+        places = called_places(config_from_file(file)) if file.is_file() else []
+        served = self._server.served(name) if self._server and places else None
+        return {*places, *(called_places(served) if served else [])}
 
     def _placing(self, publication: Publication) -> list[Step]:
         """Puts folders of versions and of new models where no configuration names them yet."""

@@ -24,9 +24,12 @@ from builder.temperature import set_temperatures
 from builder.tuner import Speed, best_candidate, measured_speeds
 from clip_har.contract import (
     CLIP_EMBED,
+    EMBEDDINGS,
     FRAME_EMBEDS,
     FRAMES,
     PROBS,
+    SCORES,
+    SIMILARITY,
     TEXT_EMBED,
     TEXT_ENCODER,
     TIMES,
@@ -123,10 +126,24 @@ class Court:
             cosines = cosine_figures(held_out.text_embeds, torch.from_numpy(answer))
             return Figures.model_validate({"rows": len(answer), **cosines})
         kind = self._variant(model)
+        if model is SIMILARITY:
+            return self._score_figures(kind, session)
         exact = held_out.recognised[kind]
         cosines, probs = self._answer(model, kind, session)
         classes = class_figures(exact.probs, probs, held_out.truth, trained=trained)
         return Figures.model_validate({"rows": len(probs), **cosines, **classes})
+
+    @torch.inference_mode()
+    def _score_figures(self, kind: TemporalKind, session: Session) -> Figures:
+        """How the classes' texts are scored, against the trained model's scores."""
+        held_out, model = self.held_out, self.variants.models[kind]
+        embeds = held_out.recognised[kind].embedding
+        exact = model.text_logits(embeds, held_out.class_embeds()).softmax(dim=-1)  # (C, K)
+        given = session.run(self._feeds(SIMILARITY, len(embeds)))[SCORES.name]
+        classes = class_figures(
+            exact, torch.from_numpy(given), held_out.truth, trained=held_out.is_trained()
+        )
+        return Figures.model_validate({"rows": len(given), **classes})
 
     @torch.inference_mode()
     def _answer(
@@ -189,6 +206,7 @@ class Court:
             FRAME_EMBEDS.name: held_out.frame_embeds.numpy(),
             TIMES.name: held_out.times.numpy(),
             CLIP_EMBED.name: exact.embedding.numpy(),
+            EMBEDDINGS.name: held_out.class_embeds()[None].numpy(),
             TOKENS.name: held_out.tokens.numpy(),
         }
         return {

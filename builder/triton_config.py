@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from clip_har.contract import LABELS_FILE, ServedModel, TensorSpec
+from clip_har.place import CALL, Place, place_from_text
 
 CONFIG_FILE = "config.pbtxt"
 ModelConfig = Any
@@ -75,9 +76,27 @@ def is_ensemble(config: ModelConfig) -> bool:
     return config.HasField("ensemble_scheduling")
 
 
-def steps_of(config: ModelConfig) -> list[Any]:
-    """The steps of an ensemble; none of another model."""
-    return list(config.ensemble_scheduling.step)
+def called_places(config: ModelConfig) -> list[Place]:
+    """The models that a model calls: an ensemble by its steps, a Python model by parameters."""
+    steps = config.ensemble_scheduling.step
+    parameters = [config.parameters[key].string_value for key in _calls(config)]
+    return [
+        *(Place(step.model_name, step.model_version) for step in steps),
+        *(place_from_text(text) for text in parameters),
+    ]
+
+
+def set_called_places(config: ModelConfig, places: Mapping[str, Place]) -> None:
+    """Has a model of a build call its models, by their names in the build, at these places."""
+    for step in config.ensemble_scheduling.step:
+        place = places[step.model_name]
+        step.model_name, step.model_version = place.model, place.version
+    for key in _calls(config):
+        config.parameters[key].string_value = str(places[key.removeprefix(CALL)])
+
+
+def _calls(config: ModelConfig) -> list[str]:
+    return sorted(key for key in config.parameters if key.startswith(CALL))
 
 
 def comparable(config: ModelConfig) -> bytes:

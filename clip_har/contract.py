@@ -55,6 +55,7 @@ MEDIA = TensorSpec("MEDIA", "BYTES", ("1",))
 RAW_FRAMES = TensorSpec("RAW_FRAMES", "UINT8", ("T", "H", "W", "3"))
 FRAME = TensorSpec("FRAME", "BYTES", ("1",))
 TEXTS = TensorSpec("TEXTS", "BYTES", ("N",))
+NAMES = TensorSpec("NAMES", "BYTES", ("N",))
 FRAMES = TensorSpec("FRAMES", "UINT8", ("T", "S", "S", "3"))
 TIMES = TensorSpec("TIMES", "FP32", ("T",))
 FRAME_EMBEDS = TensorSpec("FRAME_EMBEDS", "FP32", ("T", "D"))
@@ -78,7 +79,8 @@ TEXT_ENCODER = ServedModel("text_encoder", (TOKENS,), (TEXT_EMBED,))
 HAR_BASE = ServedModel("har_base", (MEDIA,), (PROBS,))
 HAR_TEMPORAL = ServedModel("har_temporal", (MEDIA,), (PROBS,))
 HAR_EMBED = ServedModel("har_embed", (MEDIA,), (EMBEDDING,))
-RESIZE = ServedModel("resize", (RAW_FRAMES,), (FRAMES,))
+RESIZE = ServedModel("resize", (RAW_FRAMES, TIMES), (FRAMES, TIMES))
+TEXT_EMBEDDER = ServedModel("text_embedder", (TEXTS, NAMES), (EMBEDDINGS,))
 SIMILARITY = ServedModel("similarity", (CLIP_EMBED, EMBEDDINGS), (SCORES,))
 MIXTURE = ServedModel("mixture", (FRAME_EMBEDS, TIMES), (PROBS,))
 HAR_ENSEMBLE = ServedModel("har_ensemble", (MEDIA,), (PROBS,))
@@ -95,13 +97,24 @@ GRAPHS = (
     CLASSIFIER_BASE,
     CLASSIFIER_TEMPORAL,
     TEXT_ENCODER,
+    SIMILARITY,
 )
 """Models that are ONNX graphs or engines made of them."""
 
 PUBLIC_CLASSIFIERS = (HAR_BASE, HAR_TEMPORAL)
 """Models that a client asks for the action in a piece of media."""
 
-MODELS = (PREPROCESS, *GRAPHS, *PUBLIC_CLASSIFIERS, HAR_EMBED)
+MODELS = (
+    PREPROCESS,
+    RESIZE,
+    TEXT_EMBEDDER,
+    *GRAPHS,
+    *PUBLIC_CLASSIFIERS,
+    HAR_EMBED,
+    HAR_TEMPORAL_FRAMES,
+    HAR_ZERO_SHOT,
+    HAR_TEXT_EMBED,
+)
 """Every model of the repository."""
 
 LABELS_FILE = "labels.txt"

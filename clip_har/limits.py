@@ -9,29 +9,13 @@ class MediaError(ValueError):
     """Media that cannot be read or are not allowed. The message is meant for the sender."""
 
 
-class Limits(Config):
-    """What one piece of media may cost. Each is checked before the work they bound."""
+class SizeLimits(Config):
+    """How large a picture may be."""
 
-    max_bytes: int = Field(default=64 * 2**20, gt=0)
-    """Largest file in bytes."""
     max_pixels: int = Field(default=50_000_000, gt=0)
     """Most pixels (width times height) of a picture or of one frame of a video."""
     max_aspect: int = Field(default=500, gt=0)
     """Most times that the longer side of a picture may be its shorter side."""
-    max_seconds: float = Field(default=300.0, gt=0)
-    """Longest video in seconds."""
-    max_frames: int = Field(default=18_000, gt=0)
-    """Most frames in a video, before any are chosen."""
-    max_decoded_pixels: int = Field(default=10_000_000_000, gt=0)
-    """Most pixels to decode for one video: pixels of a frame times the frames to decode."""
-
-    def check_bytes(self, count: int) -> None:
-        """Raises MediaError when a file of `count` bytes is too large."""
-        if count > self.max_bytes:
-            raise MediaError(
-                f"The file has {count} bytes, but the limit is {self.max_bytes} (max_bytes): "
-                "send a smaller or a more compressed one."
-            )
 
     def check_size(self, width: int, height: int) -> None:
         """Raises MediaError when a picture of this size is too large or too narrow."""
@@ -46,6 +30,27 @@ class Limits(Config):
             raise MediaError(
                 f"The picture is too narrow: {width}x{height} pixels, but the longer side may be "
                 f"{self.max_aspect} times the shorter one (max_aspect): crop it."
+            )
+
+
+class Limits(SizeLimits):
+    """What one piece of media may cost. Each is checked before the work they bound."""
+
+    max_bytes: int = Field(default=64 * 2**20, gt=0)
+    """Largest file in bytes."""
+    max_seconds: float = Field(default=300.0, gt=0)
+    """Longest video in seconds."""
+    max_frames: int = Field(default=18_000, gt=0)
+    """Most frames in a video, before any are chosen."""
+    max_decoded_pixels: int = Field(default=10_000_000_000, gt=0)
+    """Most pixels to decode for one video: pixels of a frame times the frames to decode."""
+
+    def check_bytes(self, count: int) -> None:
+        """Raises MediaError when a file of `count` bytes is too large."""
+        if count > self.max_bytes:
+            raise MediaError(
+                f"The file has {count} bytes, but the limit is {self.max_bytes} (max_bytes): "
+                "send a smaller or a more compressed one."
             )
 
     def check_frames(self, count: int) -> None:

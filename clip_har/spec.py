@@ -57,6 +57,13 @@ class ModelSpec(Config):
         return self
 
     @property
+    def max_tokens(self) -> int:
+        """Most tokens of a text, its start and its end included."""
+        tower = self.clip["text_config"]
+        assert isinstance(tower, dict)
+        return int(tower["max_position_embeddings"])  # pyright: ignore[reportUnknownArgumentType]
+
+    @property
     def sizes(self) -> dict[str, int]:
         """Sizes of the axes that the checkpoint fixes, by their letter in the contract."""
         return {

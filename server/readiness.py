@@ -9,9 +9,27 @@ from http.client import HTTPConnection, HTTPException
 from time import perf_counter
 from typing import Any
 
-from clip_har.contract import HAR_EMBED, MEDIA, PUBLIC_CLASSIFIERS, ServedModel
+from clip_har.contract import (
+    HAR_EMBED,
+    HAR_TEMPORAL_FRAMES,
+    HAR_TEXT_EMBED,
+    HAR_ZERO_SHOT,
+    MEDIA,
+    PUBLIC_CLASSIFIERS,
+    RAW_FRAMES,
+    TEXTS,
+    TIMES,
+    ServedModel,
+    TensorSpec,
+)
 
-PUBLIC_MODELS = (*PUBLIC_CLASSIFIERS, HAR_EMBED)
+PUBLIC_MODELS = (
+    *PUBLIC_CLASSIFIERS,
+    HAR_EMBED,
+    HAR_TEMPORAL_FRAMES,
+    HAR_ZERO_SHOT,
+    HAR_TEXT_EMBED,
+)
 BUSY = (429, 503)
 """What Triton answers when a queue is full: too many callers, but alive."""
 IMAGE_SIDE = 64
@@ -80,19 +98,39 @@ def _inferred(http_url: str, model: ServedModel, timeout: float) -> Check:
 
 
 def _infer(http_url: str, model: ServedModel, timeout: float) -> tuple[int, bytes]:
-    """Sends one image in the protocol's binary form: JSON, then a length and the bytes."""
-    image = _png(IMAGE_SIDE)
-    content = struct.pack("<I", len(image)) + image
-    tensor = {
-        "name": MEDIA.name,
-        "datatype": MEDIA.dtype,
-        "shape": [1, 1],
-        "parameters": {"binary_data_size": len(content)},
-    }
-    head = json.dumps({"inputs": [tensor]}).encode()
+    """Sends one row in the protocol's binary form: JSON, then the bytes of each input."""
+    samples = [_sample(tensor) for tensor in model.inputs]
+    inputs = [
+        {
+            "name": tensor.name,
+            "datatype": tensor.dtype,
+            "shape": shape,
+            "parameters": {"binary_data_size": len(content)},
+        }
+        for tensor, (shape, content) in zip(model.inputs, samples, strict=True)
+    ]
+    head = json.dumps({"inputs": inputs}).encode()
+    content = b"".join(content for _, content in samples)
     headers = {"Inference-Header-Content-Length": str(len(head))}
     path = f"/v2/models/{model.name}/infer"
     return _request(http_url, "POST", path, timeout, head + content, headers)
+
+
+def _sample(tensor: TensorSpec) -> tuple[list[int], bytes]:
+    """A little input, as a shape and bytes: a ramp of greys, a word, the second 0."""
+    side = IMAGE_SIDE
+    made = {
+        MEDIA: ([1, 1], _text(_png(side))),
+        TEXTS: ([1, 1], _text(b"walking")),
+        RAW_FRAMES: ([1, 1, side, side, 3], bytes(i % 256 for i in range(3 * side * side))),
+        TIMES: ([1, 1], struct.pack("<f", 0.0)),
+    }
+    return made[tensor]
+
+
+def _text(content: bytes) -> bytes:
+    """An element of type BYTES."""
+    return struct.pack("<I", len(content)) + content
 
 
 def _fault(status: int, body: bytes) -> str | None:

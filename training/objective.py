@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from transformers import CLIPModel, CLIPTokenizer
 
 from clip_har.labels import sentences
-from clip_har.nn.clip import encode_texts
+from clip_har.nn.clip import class_embeds, encode_texts
 from training.settings import Stage
 
 
@@ -19,7 +19,7 @@ def text_bank(
     rows = []
     for label in labels:
         tokens = tokenizer(sentences(label, prompts), padding=True, return_tensors="pt").input_ids
-        rows.append(F.normalize(encode_texts(clip, tokens.to(clip.device)).mean(dim=0), dim=-1))
+        rows.append(class_embeds(encode_texts(clip, tokens.to(clip.device))))
     return torch.stack(rows)
 
 

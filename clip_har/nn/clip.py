@@ -1,6 +1,6 @@
 """The CLIP towers, through transformers: any CLIP folder or Hub name.
 
-B clips, T frames, S side in pixels, D embedding, N texts, L tokens.
+B clips, T frames, S side in pixels, D embedding, K classes, P prompts, N texts, L tokens.
 """
 
 from pathlib import Path
@@ -102,6 +102,11 @@ def encode_frames(clip: CLIPModel, pixels: Tensor) -> Tensor:
 def encode_texts(clip: CLIPModel, tokens: Tensor) -> Tensor:
     """Token ids (N, L), padded with the end token, to unit text embeddings (N, D)."""
     return F.normalize(_pooled(clip.get_text_features(input_ids=tokens)), dim=-1)
+
+
+def class_embeds(sentence_embeds: Tensor) -> Tensor:
+    """Unit embeddings of each class's sentences (K, P, D) to one of the class: (K, D)."""
+    return F.normalize(sentence_embeds.mean(dim=-2), dim=-1)
 
 
 def normalized(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:

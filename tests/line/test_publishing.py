@@ -31,21 +31,47 @@ dynamic_batching {{ }}
 instance_group [{{ count: 1 kind: KIND_CPU }}]
 parameters {{ key: "intra_op_thread_count" value {{ string_value: "{threads}" }} }}
 """
-CHAIN = """
-name: "chain" platform: "ensemble" max_batch_size: 8
+CALLER = """
+name: "caller" backend: "python" max_batch_size: 8
 input [{ name: "X" data_type: TYPE_FP32 dims: [2] }]
 output [{ name: "Y" data_type: TYPE_FP32 dims: [2] }]
-ensemble_scheduling { step [
-  { model_name: "tens" model_version: -1
-    input_map { key: "X" value: "X" } output_map { key: "Y" value: "y" } },
-  { model_name: "ones" model_version: -1
-    input_map { key: "X" value: "y" } output_map { key: "Y" value: "Y" } }
-] }
+instance_group [{ count: 1 kind: KIND_CPU }]
+parameters { key: "call_ones" value { string_value: "ones/-1" } }
 """
+CALLS = """
+import json
+import triton_python_backend_utils as pb
+class TritonPythonModel:
+    def initialize(self, args):
+        place = json.loads(args["model_config"])["parameters"]["call_ones"]["string_value"]
+        self.model, version = place.split("/")
+        self.version = int(version)
+    def execute(self, requests):
+        return [self.answer(request) for request in requests]
+    def answer(self, request):
+        x = pb.Tensor("X", pb.get_input_tensor_by_name(request, "X").as_numpy())
+        call = pb.InferenceRequest(model_name=self.model, model_version=self.version,
+                                   requested_output_names=["Y"], inputs=[x])
+        y = pb.get_output_tensor_by_name(call.exec(), "Y").as_numpy().copy()
+        return pb.InferenceResponse([pb.Tensor("Y", y)])
+"""
+CHAIN = """
+name: "{chain}" platform: "ensemble" max_batch_size: 8
+input [{{ name: "X" data_type: TYPE_FP32 dims: [2] }}]
+output [{{ name: "Y" data_type: TYPE_FP32 dims: [2] }}]
+ensemble_scheduling {{ step [
+  {{ model_name: "tens" model_version: -1
+    input_map {{ key: "X" value: "X" }} output_map {{ key: "Y" value: "y" }} }},
+  {{ model_name: "{last}" model_version: -1
+    input_map {{ key: "X" value: "y" }} output_map {{ key: "Y" value: "Y" }} }}
+] }}
+"""
+LAST = {"chain": "ones", "spoken": "caller"}
+"""The chains' second steps; `caller` is a Python model that calls `ones`."""
 
 
 def write_build(folder: Path, tens: float, ones: float, alone: float, threads: int = 1) -> Path:
-    """A chain that answers X + 10 tens + ones, and a graph that clients call by itself."""
+    """Two chains that answer X + 10 tens + ones, and a graph that clients call by itself."""
     repository = folder / "model_repository"
     for name, added in (("tens", 10 * tens), ("ones", ones), ("alone", alone)):
         version = repository / name / "1"
@@ -53,8 +79,12 @@ def write_build(folder: Path, tens: float, ones: float, alone: float, threads: i
         onnx.save(adding(added), version / "model.onnx")
         text = GRAPH.format(name=name, threads=threads if name == "tens" else 1)
         (version.parent / "config.pbtxt").write_text(text)
-    (repository / "chain" / "1").mkdir(parents=True)
-    (repository / "chain" / "config.pbtxt").write_text(CHAIN)
+    for chain, last in LAST.items():
+        (repository / chain / "1").mkdir(parents=True)
+        (repository / chain / "config.pbtxt").write_text(CHAIN.format(chain=chain, last=last))
+    (repository / "caller" / "1").mkdir(parents=True)
+    (repository / "caller" / "1" / "model.py").write_text(CALLS)
+    (repository / "caller" / "config.pbtxt").write_text(CALLER)
     sign(folder)
     return folder
 
@@ -138,7 +168,7 @@ def load(url: str) -> Iterator[Counter[object]]:
                     client.async_infer(model, zeros(), answered, client_timeout=60)
                 seen.update((model, answers.get()) for _ in range(IN_FLIGHT))
 
-    models = ["chain"] * (CLIENTS - 2) + ["alone"] * 2
+    models = ["chain"] * (CLIENTS - 4) + ["spoken", "alone"] * 2
     threads = [threading.Thread(target=ask, args=[model]) for model in models]
     for thread in threads:
         thread.start()
@@ -155,7 +185,7 @@ def test_no_request_fails_or_sees_two_versions(
 ) -> None:
     second = write_build(tmp_path / "second", 3, 4, 6)
     third = write_build(tmp_path / "third", 5, 4, 6, threads=2)
-    answers = {1: (12.0, 5.0), 2: (34.0, 6.0), 3: (54.0, 6.0)}
+    answers = {1: (12.0, 12.0, 5.0), 2: (34.0, 34.0, 6.0), 3: (54.0, 54.0, 6.0)}
     moves = [
         (2, lambda: publish(second, live, url=served.grpc_url)),
         (3, lambda: publish(third, live, url=served.grpc_url)),
@@ -171,11 +201,12 @@ def test_no_request_fails_or_sees_two_versions(
             allowed = {
                 pair
                 for version in (before, after)
-                for pair in zip(("chain", "alone"), answers[version], strict=True)
+                for pair in zip(("chain", "spoken", "alone"), answers[version], strict=True)
             }
-            assert ("chain", answers[before][0]) in seen
+            assert {("chain", answers[before][0]), ("spoken", answers[before][0])} <= set(seen)
             assert set(seen) <= allowed
-            assert (asked(client, "chain"), asked(client, "alone")) == answers[after]
+            now = tuple(asked(client, model) for model in ("chain", "spoken", "alone"))
+            assert now == answers[after]
             before = after
     assert verify(live) == []
 
@@ -187,9 +218,10 @@ def test_a_version_that_does_not_load_is_undone_and_never_answers(
     bad = write_build(tmp_path / "bad", 3, 4, 6)
     (bad / "model_repository" / "ones" / "1" / "model.onnx").write_bytes(b"no graph")
     sign(bad)
-    with load(served.grpc_url) as seen, pytest.raises(PublishingError, match="does not load ones"):
+    refusal = pytest.raises(PublishingError, match=r"does not load ones.*Version 1 is served as")
+    with load(served.grpc_url) as seen, refusal:
         publish(bad, live, url=served.grpc_url)
-    assert set(seen) == {("chain", 12.0), ("alone", 5.0)}
+    assert set(seen) == {("chain", 12.0), ("spoken", 12.0), ("alone", 5.0)}
     assert verify(live) == []
     assert publish(write_build(tmp_path / "good", 3, 4, 6), live, url=served.grpc_url).version > 1
     with triton.InferenceServerClient(served.grpc_url) as client:
@@ -226,7 +258,9 @@ def test_a_publication_killed_under_a_server_is_completed_there(
         with pytest.raises(Killed):
             publish(second, live, url=served.grpc_url, progress=killed)
         publish(second, live, url=served.grpc_url)
-    assert set(seen) <= {("chain", 12.0), ("chain", 34.0), ("alone", 5.0), ("alone", 6.0)}
+    versions = {("chain", 12.0): ("chain", 34.0), ("spoken", 12.0): ("spoken", 34.0)}
+    versions[("alone", 5.0)] = ("alone", 6.0)
+    assert set(seen) <= {*versions, *versions.values()}
     with triton.InferenceServerClient(served.grpc_url) as client:
         assert (asked(client, "chain"), asked(client, "alone")) == (34, 6)
 

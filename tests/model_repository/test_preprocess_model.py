@@ -166,7 +166,7 @@ def test_limits_come_from_the_parameters(model_class: type) -> None:
         ({"max_pixels": "0"}, "max_pixels.*greater than 0"),
         ({"frames": "-1"}, "frames.*greater than 0"),
         ({"frames": None}, "the key 'frames' is missing"),
-        ({"max_pixel": "5"}, "unknown key 'max_pixel'.*Known keys: max_bytes"),
+        ({"max_pixel": "5"}, "unknown key 'max_pixel'.*Known keys: max_pixels"),
         ({"frames": "filled in by the builder"}, r"frames .*not filled in.*python -m builder"),
     ],
 )

@@ -7,11 +7,7 @@ import triton_python_backend_utils as pb_utils
 
 from clip_har.contract import FRAMES, MEDIA, TIMES
 from clip_har.media import MediaError, MediaSettings, frames_from_batch
-
-BACKEND_PARAMETERS = ("EXECUTION_ENV_PATH", "FORCE_CPU_ONLY_INPUT_TENSORS")
-"""Parameters that Triton's Python backend reads itself."""
-
-PLACEHOLDER = "filled in by the builder"
+from clip_har.parameters import settings_from_config
 
 
 class TritonPythonModel:
@@ -20,7 +16,7 @@ class TritonPythonModel:
     def initialize(self, args: Mapping[str, str]) -> None:
         """Reads the parameters. One that is wrong fails the load, with one line that says why."""
         try:
-            self.settings = settings_from_config(json.loads(args["model_config"]))
+            self.settings = settings_from_config(json.loads(args["model_config"]), MediaSettings)
         except ValueError as error:
             raise pb_utils.TritonModelException(str(error).replace("\n", " ")) from None
 
@@ -43,22 +39,6 @@ class TritonPythonModel:
         return pb_utils.InferenceResponse(
             [pb_utils.Tensor(FRAMES.name, frames), pb_utils.Tensor(TIMES.name, times)]
         )
-
-
-def settings_from_config(config: Mapping[str, object]) -> MediaSettings:
-    """The settings in config.pbtxt; raises ValueError for a wrong, missing or unknown parameter."""
-    parameters = {
-        key: value["string_value"]
-        for key, value in config["parameters"].items()
-        if key not in BACKEND_PARAMETERS
-    }
-    unfilled = [key for key, value in parameters.items() if value == PLACEHOLDER]
-    if unfilled:
-        raise ValueError(
-            f"preprocess: parameters {' and '.join(unfilled)} are not filled in: this is the "
-            "source of the model. Serve a repository that the builder made (python -m builder)."
-        )
-    return MediaSettings.from_table(parameters, "preprocess: config.pbtxt: parameters")
 
 
 def failure(message: str, code: object) -> object:

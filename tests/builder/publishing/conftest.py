@@ -126,6 +126,19 @@ def edit() -> Callable[[Path, str, str, str], None]:
     return change
 
 
+@pytest.fixture
+def add_model() -> Callable[[Path, str, str, dict[str, str]], None]:
+    """Adds a model with the files of its version to a build."""
+
+    def add(build: Path, model: str, config: str, files: dict[str, str]) -> None:
+        write_model(build, model, config)
+        for name, content in files.items():
+            (build / "model_repository" / model / "1" / name).write_text(content)
+        write_manifest(build, manifest_of(build))
+
+    return add
+
+
 def write_model(build: Path, model: str, config: str) -> None:
     folder = build / "model_repository" / model
     (folder / "1").mkdir(parents=True)
