@@ -77,11 +77,13 @@ class _Pace:
     def __init__(self, rate: float) -> None:
         self._step = 1 / rate
         self._due = 0.0
-        self._start = time.monotonic()
+        self._start: float | None = None
 
     def is_due(self, frame: Frame) -> bool:
         """True for the first frame at or after each step of time, unless it is late."""
-        late = time.monotonic() - self._start - frame.time > MOST_LATE
+        now = time.monotonic()
+        self._start = now - frame.time if self._start is None else self._start
+        late = now - self._start - frame.time > MOST_LATE
         if frame.time < self._due - 1e-6 or late:
             return False
         self._due = max(self._due + self._step, frame.time)

@@ -12,6 +12,8 @@ from clients.results import Segment
 WIDTH_INCHES, HEAD_INCHES, ROW_INCHES = 11.0, 1.15, 0.42
 DPI = 120
 INK, MUTED, TRACK = "#20242b", "#6b7380", "#f2f4f7"
+DARK = 330
+"""A colour whose parts sum to less has white letters."""
 BAR = 0.62
 """Height of a bar in rows."""
 SHARE_FOR_SCORE = 0.055
@@ -42,12 +44,14 @@ def timeline_picture(title: str, segments: Sequence[Segment], seconds: float) ->
         axes.barh(rows[one.label], length, left=one.start, height=BAR, color=colour)
         if length >= SHARE_FOR_SCORE * seconds:
             middle = one.start + length / 2
+            ink = "white" if sum(colours[one.label]) < DARK else INK
             axes.text(middle, rows[one.label], f"{one.score:.0%}", ha="center", va="center",
-                      fontsize=8, color=INK)  # fmt: skip
+                      fontsize=8, color=ink)  # fmt: skip
     axes.set_xlim(0, max(seconds, 1e-3))
     axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)
     axes.set_yticks(list(rows.values()), list(rows))
-    axes.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 3, 6, 10]))
+    steps = [1, 2, 5, 10] if seconds < 60 else [1, 2, 3, 6, 10]
+    axes.xaxis.set_major_locator(MaxNLocator(10, steps=steps))
     axes.xaxis.set_major_formatter(FuncFormatter(_clock_up_to(seconds)))
     axes.tick_params(length=0, labelsize=9, labelcolor=INK)
     axes.spines[:].set_visible(False)

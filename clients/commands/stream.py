@@ -96,8 +96,8 @@ def _printed(seen: "Iterable[Seen]", form: "Form") -> "Generator[tuple[Frame, Ca
 
 
 def _record(seconds: float, seen: "Recognition") -> dict[str, Any]:
-    rounded = {"time": round(seconds, 3), "latency_ms": round(seen.latency_ms, 3)}
-    return asdict(seen) | rounded
+    rounded = {"latency_ms": round(seen.latency_ms, 3)}
+    return {"time": round(seconds, 3)} | asdict(seen) | rounded
 
 
 @contextmanager
@@ -110,7 +110,7 @@ def _watching() -> "Generator[Callable[[float, Recognition], None]]":
     shown: list[str] = []
     with console.status("waiting for the first frame") as status:
 
-        def watch(seconds: float, seen: Recognition) -> None:
+        def watch(seconds: float, seen: "Recognition") -> None:
             if shown[-1:] != [seen.best.label]:
                 shown.append(seen.best.label)
                 console.print(f"{exact_clock(seconds):>9}  {ranking(seen.predictions)}")

@@ -57,10 +57,11 @@ def _printed(segments: "Iterator[Segment]", form: "Form") -> "list[Segment]":
     with console.status("the server reads the video") if form == "table" else nullcontext():
         for one in segments:
             seen.append(one)
+            record = asdict(one) | {"start": round(one.start, 3), "end": round(one.end, 3)}
             if form == "json":
-                say_json(asdict(one))
+                say_json(record)
             elif printer:
-                printer.row(asdict(one))
+                printer.row(record)
             else:
                 console.print(segment_line(one), soft_wrap=True)
     if form == "table" and not seen:

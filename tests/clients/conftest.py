@@ -4,8 +4,9 @@ import hashlib
 import io
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from clients.__main__ import main
 from clients.recognizer import Recognizer
 from clip_har import contract
 from clip_har.contract import ServedModel, TensorSpec
@@ -88,6 +90,35 @@ def described(spec: TensorSpec) -> str:
     kind = {"BYTES": "STRING"}.get(spec.dtype, spec.dtype)
     labels = ' label_filename: "labels.txt"' if spec is contract.PROBS else ""
     return f'name: "{spec.name}" data_type: TYPE_{kind} dims: {spec.dims(SIZES)}{labels}'
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Finished]:
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def command(*arguments: object) -> Finished:
+        monkeypatch.setattr(sys, "argv", ["clients", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return Finished(int(ended.value.code or 0), said.out, said.err)
+
+    return command
 
 
 @pytest.fixture(params=["grpc", "http"])
