@@ -114,10 +114,10 @@ class Stream(Model):
 
     def late(self, request):
         time = json.loads(request.parameters()).get("time")
-        last = self.times.get(self.stream, 0.0)
+        last = self.times.get(self.stream, -1.0)
         if time is not None and float(time) <= last:
             return refusal(f"FRAME: {time} came after {last}")
-        self.times[self.stream] = float(time or last)
+        self.times[self.stream] = last if time is None else float(time)
         return None
 
     def row(self, frame: np.ndarray) -> np.ndarray:
