@@ -1,45 +1,28 @@
-"""Classifies many files one after the other; a bad one does not stop the rest."""
+"""What was seen in a file, as programs read it."""
 
-import json
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
+from typing import Any
 
-from clients.errors import RecognizerError, ServerUnavailable
-from clients.recognizer import Recognition, Recognizer
+from clients.errors import RecognizerError
+from clients.outcome import Outcome
+from clients.results import Recognition
 
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one file."""
-
-    path: Path
-    """The file."""
-    result: Recognition | RecognizerError
-    """What was seen in it, or why nothing was."""
-
-    @property
-    def failed(self) -> bool:
-        """True where there is no recognition."""
-        return isinstance(self.result, RecognizerError)
-
-    def as_json(self) -> str:
-        """One line: path, model, predictions and latency_ms, or path, error and kind."""
-        if isinstance(self.result, RecognizerError):
-            told = {"error": str(self.result), "kind": self.result.kind}
-        else:
-            told = asdict(self.result) | {"latency_ms": round(self.result.latency_ms, 3)}
-        return json.dumps({"path": str(self.path), **told}, ensure_ascii=False)
+COLUMNS = ("path", "model", "rank", "label", "index", "score", "latency_ms", "error", "kind")
+"""Of `rows`."""
 
 
-def outcomes(
-    recognizer: Recognizer, paths: Iterable[Path], model: str, top_k: int
-) -> Iterator[Outcome]:
-    """One outcome for each file, in order. Raises ServerUnavailable if the server goes away."""
-    for path in paths:
-        try:
-            yield Outcome(path, recognizer.classify(path, model, top_k))
-        except ServerUnavailable:
-            raise
-        except RecognizerError as error:
-            yield Outcome(path, error)
+def record(outcome: Outcome[Recognition]) -> dict[str, Any]:
+    """path, model, predictions and latency_ms, or path, error and kind."""
+    result = outcome.result
+    if isinstance(result, RecognizerError):
+        return {"path": str(outcome.path), "error": str(result), "kind": result.kind}
+    rounded = {"latency_ms": round(result.latency_ms, 3)}
+    return {"path": str(outcome.path)} | asdict(result) | rounded
+
+
+def rows(outcome: Outcome[Recognition]) -> list[dict[str, Any]]:
+    """A row for each prediction, or one for the error."""
+    told = record(outcome)
+    if outcome.failed:
+        return [told]
+    return [told | one | {"rank": rank} for rank, one in enumerate(told.pop("predictions"), 1)]

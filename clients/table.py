@@ -1,15 +1,20 @@
 """Tables for people."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from clients.classification import Outcome
+from clients.clock import exact_clock
 from clients.errors import RecognizerError
 from clients.held_out import LeftOut
+from clients.outcome import Outcome
 from clients.report import Latency, ModelReport, Report
+from clients.results import Recognition, Segment
 from clients.selection import Shown
 from clip_har.contract import HAR_BASE, HAR_TEMPORAL
 from clip_har.dataset import Tier
@@ -18,7 +23,7 @@ from clip_har.labels import Prediction
 RIGHT, WRONG = "[green]✓[/]", "[red]✗[/]"
 
 
-def outcome_table(outcomes: Sequence[Outcome]) -> Table:
+def outcome_table(outcomes: Sequence[Outcome[Recognition]]) -> Table:
     """One row a file: what was seen in it, or its error."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("file", overflow="fold")
@@ -30,6 +35,46 @@ def outcome_table(outcomes: Sequence[Outcome]) -> Table:
             table.add_row(name, f"[red]✗ {escape(str(result))}[/]", "")
         else:
             table.add_row(name, ranking(result.predictions), f"{result.latency_ms:.1f}")
+    return table
+
+
+def segment_line(segment: Segment) -> str:
+    """When what is seen, and how surely."""
+    times = f"{exact_clock(segment.start):>9} [dim]to[/] {exact_clock(segment.end):>9}"
+    return f"{times}  {segment.score:>6.1%}  [bold]{escape(segment.label)}[/]"
+
+
+def found_table(sentence: str, records: Sequence[Mapping[str, Any]]) -> Table:
+    """One row a file that a search found, the best first."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"“{escape(sentence)}”")
+    table.add_column("fits", justify="right")
+    table.add_column("file", overflow="fold")
+    for one in records:
+        table.add_row(f"{one['score']:.3f}", escape(one["path"]))
+    return table
+
+
+def vector_table(vectors: Mapping[str, NDArray[np.float32]]) -> Table:
+    """One row a vector, with its first numbers."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("name", overflow="fold")
+    table.add_column("vector")
+    for name, vector in vectors.items():
+        first = "  ".join(f"{value:+.3f}" for value in vector[:4])
+        table.add_row(escape(name), f"{first}  [dim]... {len(vector)} numbers[/]")
+    return table
+
+
+def load_table(title: str, records: Sequence[Mapping[str, Any]]) -> Table:
+    """One row a run of `bench`."""
+    table = Table(box=box.ROUNDED, title=title)
+    for name in ("at a time", "answers/s", "p50 ms", "p95 ms", "p99 ms", "errors"):
+        table.add_column(name, justify="right")
+    for one in records:
+        latencies = [one[f"p{share}_ms"] for share in (50, 95, 99)]
+        shown = ["-" if value is None else f"{value:.1f}" for value in latencies]
+        errors = f"[red]{escape(one['kinds'])}[/]" if one["errors"] else "0"
+        table.add_row(f"{one['concurrency']}", f"{one['answers_per_second']:.1f}", *shown, errors)
     return table
 
 
