@@ -1,4 +1,4 @@
-"""Asks a running server: `python -m clients classify ...` and `python -m clients evaluate ...`."""
+"""Asks a running server: `python -m clients classify ...`, `evaluate ...` and `web`."""
 
 import sys
 from pathlib import Path
@@ -21,6 +21,8 @@ errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
 START_A_SERVER = "Start one with `make serve`, or with `python -m server run REPOSITORY`."
 INSTALL = 'pip install ".[clients]"'
+INSTALL_WEB = 'pip install ".[clients,web]"'
+WEB_PACKAGES = ("starlette", "uvicorn", "websockets")
 
 TopK = Annotated[int, typer.Option(min=1, help="Classes to show for each file.")]
 
@@ -111,6 +113,25 @@ def evaluate(
     raise typer.Exit(int(bool(report.failed)))
 
 
+@app.command()
+def web(
+    url: Annotated[str, typer.Option(help="HOST:PORT of the server's gRPC.")] = "127.0.0.1:8001",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any free one.")] = 8080,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds an answer may take.")] = 60.0,
+) -> None:
+    """Show a web page to look at what the server sees, until Ctrl-C."""
+    from clients.web.application import application
+    from clients.web.guard import names_of
+    from clients.web.launch import listening, serve
+
+    page = application(url, names_of(host), timeout)
+    with listening(host, port) as listener:
+        address = f"http://{host}:{listener.getsockname()[1]}/"
+        Console(soft_wrap=True, highlight=False).print(f"{address} shows what {url} sees; Ctrl-C")
+        serve(page, listener)
+
+
 def main() -> None:
     """Runs the command line; errors that are not ours to debug end without a traceback."""
     try:
@@ -122,7 +143,8 @@ def main() -> None:
     except RecognizerError as error:
         _end(str(error), 1)
     except ModuleNotFoundError as error:
-        _end(f"{error.name} is not installed. Install it with: {INSTALL}", 1)
+        install = INSTALL_WEB if error.name in WEB_PACKAGES else INSTALL
+        _end(f"{error.name} is not installed. Install it with: {install}", 1)
     except ValueError as error:
         _end(str(error), 2)
 

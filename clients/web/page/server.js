@@ -1,0 +1,45 @@
+// Questions to the server of this page.
+
+// What is shown to the user as it is.
+export class Failure extends Error {}
+
+const AWAY = "The server of this page does not answer. Start it again with: python -m clients web";
+
+async function response(path, body, signal) {
+  let answer;
+  try {
+    answer = await fetch(path, { method: body ? "POST" : "GET", body, signal });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Failure(AWAY);
+  }
+  if (!answer.ok) throw new Failure(await reason(answer));
+  return answer;
+}
+
+async function reason(answer) {
+  try {
+    return (await answer.json()).error;
+  } catch {
+    return `The server of this page answered ${answer.status} ${answer.statusText}.`;
+  }
+}
+
+export async function ask(path, body, signal) {
+  return (await response(path, body, signal)).json();
+}
+
+// Lines of JSON as they come; a line with an error ends them.
+export async function* lines(path, body, signal) {
+  const stream = (await response(path, body, signal)).body.pipeThrough(new TextDecoderStream());
+  let rest = "";
+  for await (const text of stream) {
+    const whole = (rest + text).split("\n");
+    rest = whole.pop();
+    for (const line of whole) {
+      const told = JSON.parse(line);
+      if (told.error) throw new Failure(told.error);
+      yield told;
+    }
+  }
+}
