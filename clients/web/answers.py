@@ -1,6 +1,8 @@
 """Answers of a Recognizer as JSON, and the statuses of what went wrong."""
 
-from collections.abc import Awaitable
+import json
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any
 
@@ -15,7 +17,7 @@ from clients.errors import (
     ServerOverloaded,
     ServerUnavailable,
 )
-from clients.recognizer import Recognition
+from clients.results import Recognition, Segment
 from clients.web.latency import split
 from clients.web.triton import Triton
 from clients.web.upload import TooLarge
@@ -30,6 +32,9 @@ STATUS_OF_ERROR: dict[type[RecognizerError], int] = {
 }
 """HTTP statuses; every other error is a 500."""
 
+TOP_K = 5
+"""Classes in an answer."""
+
 
 async def timed(triton: Triton, question: Awaitable[Recognition]) -> dict[str, Any]:
     """What a model saw: labels with scores, best first, and where the time went."""
@@ -42,6 +47,16 @@ async def timed(triton: Triton, question: Awaitable[Recognition]) -> dict[str, A
         "steps": [asdict(step) | {"ms": round(step.ms, 2)} for step in steps],
         "total_ms": round(seen.latency_ms, 2),
     }
+
+
+async def json_lines(segments: AsyncGenerator[Segment]) -> AsyncGenerator[str]:
+    """A line a segment, as they come; one with an error is the last."""
+    async with aclosing(segments):
+        try:
+            async for segment in segments:
+                yield json.dumps(asdict(segment)) + "\n"
+        except RecognizerError as error:
+            yield json.dumps(failure(error)) + "\n"
 
 
 def failure(error: Exception) -> dict[str, Any]:

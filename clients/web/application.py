@@ -5,16 +5,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
+from clients.address import checked_address
+from clients.async_recognizer import AsyncRecognizer
 from clients.errors import RecognizerError
-from clients.recognizer import Recognizer
-from clients.web.answers import invalid, refused, timed
+from clients.web.answers import TOP_K, invalid, json_lines, refused, timed
 from clients.web.camera import camera
 from clients.web.guard import Guard
 from clients.web.triton import Triton
@@ -29,32 +29,32 @@ from clip_har.contract import (
 )
 
 PAGE = Path(__file__).parent / "page"
-CLASSIFIERS = (HAR_TEMPORAL, HAR_ENSEMBLE, HAR_BASE)
-"""Models to choose from, the first one that is served by default."""
-SHOWN = (*CLASSIFIERS, HAR_ZERO_SHOT, HAR_TIMELINE, HAR_STREAM)
+CLASSIFIERS = {model.name: model for model in (HAR_TEMPORAL, HAR_ENSEMBLE, HAR_BASE)}
+"""Models to choose from; the first one that is served is chosen."""
+SHOWN = (*CLASSIFIERS.values(), HAR_ZERO_SHOT, HAR_TIMELINE, HAR_STREAM)
 """Models that the page has a place for."""
-TOP_K = 5
-"""Bars on the page."""
 
 
-def application(url: str, hosts: frozenset[str] | None, timeout: float = 60.0) -> Starlette:
-    """The page for the Triton server whose gRPC is at `url`, host:port.
+def application(url: str, hosts: frozenset[str] | None, timeout: float) -> Starlette:
+    """The page for the Triton server whose gRPC is at `url`, HOST:PORT.
 
     `hosts` are the names that this server goes by, None for any; an answer may take `timeout`
     seconds. Raises ValueError for an address that cannot be.
     """
-    recognizer = Recognizer(url, timeout=timeout)
+    address = checked_address(url, "grpc")
 
     @asynccontextmanager
     async def connected(app: Starlette) -> AsyncGenerator[None]:
-        app.state.recognizer, app.state.triton = recognizer, Triton(url)
-        yield
-        await app.state.triton.close()
-        recognizer.close()
+        async with AsyncRecognizer(url, timeout=timeout) as recognizer:
+            app.state.recognizer, app.state.triton = recognizer, Triton(address)
+            yield
+            await app.state.triton.close()
 
     routes = [
         Route("/api/server", _server),
         Route("/api/classify", _classify, methods=["POST"]),
+        Route("/api/zero-shot", _zero_shot, methods=["POST"]),
+        Route("/api/timeline", _timeline, methods=["POST"]),
         WebSocketRoute("/api/camera", camera),
         Mount("/", StaticFiles(directory=PAGE, html=True)),
     ]
@@ -73,18 +73,37 @@ async def _server(request: Request) -> JSONResponse:
         {
             "server": await triton.version(),
             "models": [model.name for model in SHOWN if await triton.serves(model)],
-            "classifiers": [model.name for model in CLASSIFIERS],
-            "max_bytes": await triton.max_bytes(),
+            "classifiers": list(CLASSIFIERS),
+            "max_bytes": await triton.max_bytes(HAR_TEMPORAL),
+            "timeline_max_bytes": await triton.max_bytes(HAR_TIMELINE),
         }
     )
 
 
 async def _classify(request: Request) -> JSONResponse:
     """The most probable actions in the file that is the body."""
-    model = request.query_params.get("model", HAR_TEMPORAL.name)
-    if model not in {one.name for one in CLASSIFIERS}:
-        raise ValueError(f"model is {model!r}: it does not classify files.")
-    state = request.app.state
-    content = await upload(request, await state.triton.max_bytes())
-    question = run_in_threadpool(state.recognizer.classify, content, model, TOP_K)
-    return JSONResponse(await timed(state.triton, question))
+    name = request.query_params.get("model", HAR_TEMPORAL.name)
+    if name not in CLASSIFIERS:
+        raise ValueError(f"model is {name!r}: expected one of {', '.join(CLASSIFIERS)}.")
+    triton, recognizer = request.app.state.triton, request.app.state.recognizer
+    content = await upload(request, await triton.max_bytes(CLASSIFIERS[name]))
+    return JSONResponse(await timed(triton, recognizer.classify(content, name, TOP_K)))
+
+
+async def _zero_shot(request: Request) -> JSONResponse:
+    """How well each `text` of the query fits the file that is the body."""
+    texts = request.query_params.getlist("text")
+    if not texts:
+        raise ValueError("There is no text: expected ?text=...&text=... in the address.")
+    triton, recognizer = request.app.state.triton, request.app.state.recognizer
+    content = await upload(request, await triton.max_bytes(HAR_ZERO_SHOT))
+    return JSONResponse(await timed(triton, recognizer.zero_shot(content, texts)))
+
+
+async def _timeline(request: Request) -> StreamingResponse:
+    """The segments of the video that is the body, a line of JSON each, as they are found."""
+    triton, recognizer = request.app.state.triton, request.app.state.recognizer
+    content = await upload(request, await triton.max_bytes(HAR_TIMELINE))
+    # It starts before there is a segment, so that a page that goes away ends the work.
+    lines = json_lines(recognizer.timeline(content))
+    return StreamingResponse(lines, media_type="application/x-ndjson")

@@ -4,8 +4,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
-"""Names of this machine for itself."""
+from clients.address import LOCAL_HOSTS
+
 HEADERS = {
     "Content-Security-Policy": "; ".join(
         (
@@ -35,8 +35,8 @@ def names_of(address: str) -> frozenset[str] | None:
 
     Who opens a server to others gives it a name that cannot be known here.
     """
-    loopback = address == "localhost" or address == "::1" or address.startswith("127.")
-    return LOOPBACK | {address} if loopback else None
+    local = address in ("localhost", "::1") or address.startswith("127.")
+    return LOCAL_HOSTS | {address} if local else None
 
 
 class Guard:

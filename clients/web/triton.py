@@ -1,17 +1,22 @@
 """What a Triton server tells about itself: models, limits, and the time that each has spent."""
 
-# pyright: reportMissingTypeStubs=false
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import tritonclient.grpc.aio
-from tritonclient.utils import InferenceServerException
-
-from clients.errors import RecognizerError, ServerUnavailable, error_of
-from clip_har.contract import PREPROCESS, ServedModel
+from clients.address import Address
+from clients.backoff import Deadline
+from clients.errors import RecognizerError
+from clients.grpc_transport import AsyncGrpcTransport
+from clients.query import SERVER_METADATA, Command
+from clip_har.contract import HAR_TIMELINE, PREPROCESS, ServedModel
 from clip_har.limits import Limits
+
+SECONDS = 5.0
+"""Longest wait for an answer that needs no inference."""
+MOST_BYTES = 256 * 2**20
+"""Largest file that is taken for any model: it is held in memory on its way."""
+STATISTICS = Command("ModelStatistics", "GET", "/v2/models/stats", {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,51 +40,50 @@ class Spent:
 
 
 class Triton:
-    """Questions about a server, over gRPC; made inside an event loop."""
+    """Questions about a server, over gRPC, in the event loop that it is made in."""
 
-    def __init__(self, url: str, timeout: float = 5.0) -> None:
-        """`url` is host:port; an answer may take `timeout` seconds."""
-        self._url = url
-        self._timeout = timeout
-        self._client = tritonclient.grpc.aio.InferenceServerClient(url)
+    def __init__(self, address: Address) -> None:
+        """Connects at the first question."""
+        self._transport = AsyncGrpcTransport(address)
 
     async def version(self) -> str:
         """Name and version, such as `triton 2.51.0`. Raises ServerUnavailable if none answers."""
-        told = await self._ask("get_server_metadata", as_json=True)
+        told = await self._ask(SERVER_METADATA)
         return f"{told['name']} {told['version']}"
 
     async def serves(self, model: ServedModel) -> bool:
         """Whether the server has a model and it is ready."""
-        return bool(await self._ask("is_model_ready", model_name=model.name))
+        told = await self._ask(_about("ModelReady", model, "ready"))
+        return told.get("ready", False)
 
-    async def max_bytes(self) -> int:
-        """The largest file that its preprocessing takes."""
+    async def max_bytes(self, asked: ServedModel) -> int:
+        """The largest file that is taken for a public model."""
+        reader = asked if asked == HAR_TIMELINE else PREPROCESS
         try:
-            told = await self._ask("get_model_config", model_name=PREPROCESS.name, as_json=True)
-            return int(told["config"]["parameters"]["max_bytes"]["string_value"])
+            told = await self._ask(_about("ModelConfig", reader, "config"))
+            limit = int(told["config"]["parameters"]["max_bytes"]["string_value"])
         except (RecognizerError, KeyError):  # a gateway may keep the configuration to itself
-            return Limits().max_bytes
+            limit = Limits().max_bytes
+        return min(limit, MOST_BYTES)
 
     async def spent(self) -> Mapping[str, Spent]:
         """What every model has done; nothing where the server does not tell."""
         try:
-            told = await self._ask("get_inference_statistics", as_json=True)
+            told = await self._ask(STATISTICS)
         except RecognizerError:
             return {}
         return {one["name"]: _spent(one["inference_stats"]) for one in told["model_stats"]}
 
     async def close(self) -> None:
         """Closes the connection."""
-        await self._client.close()
+        await self._transport.close()
 
-    async def _ask(self, method: str, **arguments: object) -> Any:
-        try:
-            return await getattr(self._client, method)(client_timeout=self._timeout, **arguments)
-        except InferenceServerException as refusal:
-            error = error_of(refusal.status() or "", refusal.message())
-            if type(error) is ServerUnavailable:
-                raise ServerUnavailable(f"No server answers at {self._url}: {error}") from refusal
-            raise error from refusal
+    async def _ask(self, command: Command) -> dict[str, Any]:
+        return await self._transport.command(command, Deadline(SECONDS))
+
+
+def _about(rpc: str, model: ServedModel, path: str) -> Command:
+    return Command(rpc, "GET", f"/v2/models/{model.name}/{path}", {"name": model.name})
 
 
 def _spent(told: Mapping[str, Any]) -> Spent:

@@ -18,14 +18,16 @@ async def upload(request: Request, limit: int) -> bytes:
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > limit:
         raise _too_large(limit)
-    content = bytearray()
+    chunks: list[bytes] = []
+    left = limit
     async for chunk in request.stream():
-        content += chunk
-        if len(content) > limit:
+        chunks.append(chunk)
+        left -= len(chunk)
+        if left < 0:
             raise _too_large(limit)
-    if not content:
+    if left == limit:
         raise InvalidMedia("No file came: send a video or a picture as the body of the request.")
-    return bytes(content)
+    return b"".join(chunks)
 
 
 def _too_large(limit: int) -> TooLarge:

@@ -1,14 +1,15 @@
 // The camera: a few frames a second to the server, the next one when the last was answered.
 
-import { Failure } from "./server.js";
+import { AWAY, Failure } from "./server.js";
 
 const SECONDS_BETWEEN_FRAMES = 0.2;
 const WIDTH = 320;
 
 export class Camera {
-  // `answered` gets each answer and its milliseconds, `failed` the reason why there are no more.
-  constructor(video, answered, failed) {
-    Object.assign(this, { video, answered, failed });
+  // `answered` gets each answer and its milliseconds, `refused` why a frame has none, and `ended` why
+  // there are no more.
+  constructor(video, { answered, refused, ended }) {
+    Object.assign(this, { video, answered, refused, ended });
     this.canvas = document.createElement("canvas");
   }
 
@@ -36,7 +37,7 @@ export class Camera {
     this.socket = new WebSocket(address);
     this.socket.onopen = () => this.send();
     this.socket.onmessage = (message) => this.receive(JSON.parse(message.data));
-    this.socket.onclose = () => this.on && this.failed("The server of this page ended the camera's connection.");
+    this.socket.onclose = ({ reason }) => this.on && this.ended(reason || AWAY);
   }
 
   async send() {
@@ -51,12 +52,9 @@ export class Camera {
 
   receive(answer) {
     if (!this.on) return;
-    if (answer.error) {
-      this.failed(answer.error);
-      return;
-    }
     const elapsed = performance.now() - this.sent;
-    this.answered(answer, elapsed);
+    if (answer.error) this.refused(answer.error);
+    else this.answered(answer, elapsed);
     this.timer = setTimeout(() => this.send(), Math.max(0, 1000 * SECONDS_BETWEEN_FRAMES - elapsed));
   }
 

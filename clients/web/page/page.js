@@ -18,7 +18,14 @@ const TYPING_PAUSE_MS = 350;
 const byId = (id) => document.getElementById(id);
 const video = byId("video");
 const timeline = new Timeline(video);
-const camera = new Camera(byId("live"), answered, (reason) => { stopCamera(); showError(reason); });
+const camera = new Camera(byId("live"), {
+  answered,
+  refused: showError,
+  ended: (reason) => {
+    stopCamera();
+    showError(reason);
+  },
+});
 
 let served = null; // what /api/server says
 let file = null; // what is asked about
@@ -30,18 +37,19 @@ const has = (model) => Boolean(served?.models.includes(model));
 const isVideo = () => !file.type.startsWith("image/");
 
 function showError(text) {
-  byId("error").textContent = text;
-  byId("error").hidden = !text;
+  const place = byId("error");
+  if (place.textContent !== text) place.textContent = text; // else it would be read aloud again
+  place.hidden = !text;
 }
 
-// Runs a question; shows why it failed, unless a newer one took its place.
-async function attempt(question) {
+// Runs a question; tells `refused` why it failed, unless a newer one took its place.
+async function attempt(question, refused = showError) {
   try {
     await question();
   } catch (error) {
     if (error.name === "AbortError") return;
     if (!(error instanceof Failure)) console.error(error);
-    showError(error.message);
+    refused(error.message);
   }
 }
 
@@ -103,8 +111,9 @@ function take(chosen) {
   if (!chosen) return;
   stopCamera();
   showError("");
-  if (served && chosen.size > served.max_bytes) {
-    showError(`${chosen.name} is larger than ${Math.floor(served.max_bytes / 2 ** 20)} MB, the most that the server takes.`);
+  const limit = served && (has("har_timeline") ? served.timeline_max_bytes : served.max_bytes);
+  if (served && chosen.size > limit) {
+    showError(`${chosen.name} is larger than ${Math.floor(limit / 2 ** 20)} MB, the most that the server takes.`);
     return;
   }
   file = chosen;
@@ -129,10 +138,13 @@ async function askAboutFile() {
   asking = new AbortController();
   const { signal } = asking;
   timeline.clear();
+  // A video that is too long for one answer still has a timeline.
+  const split = has("har_timeline") && isVideo();
+  const refused = (reason) => (split ? (byId("seen-hint").textContent = reason) : showError(reason));
   // One after the other, so that they do not wait for each other in the server's steps.
-  await attempt(() => classify(signal));
+  await attempt(() => classify(signal), refused);
   if (!signal.aborted && has("har_zero_shot")) await askWords();
-  if (!signal.aborted && has("har_timeline") && isVideo()) await attempt(() => timeline.fill(file, signal));
+  if (!signal.aborted && split) await attempt(() => timeline.fill(file, signal));
 }
 
 async function classify(signal) {
@@ -143,16 +155,18 @@ async function classify(signal) {
   try {
     const answer = await ask(`api/classify?model=${chosenModel()}`, file, signal);
     answered(answer, performance.now() - start);
-  } finally {
+  } catch (error) {
     if (!signal.aborted) {
       byId("seen").ariaBusy = "false";
-      if (byId("seen-hint").textContent === "asking …") byId("seen-hint").textContent = "No answer.";
+      byId("seen-hint").textContent = "No answer.";
     }
+    throw error;
   }
 }
 
 function answered(answer, elapsed) {
   showError("");
+  byId("seen").ariaBusy = "false";
   showRanking(byId("bars"), answer.predictions, byId("announced"));
   byId("seen-hint").textContent = `by ${answer.model}`;
   showLatency(answer, elapsed);
@@ -161,17 +175,20 @@ function answered(answer, elapsed) {
 async function askWords() {
   const texts = [...new Set(byId("words").value.split(/[,;\n]/).map((text) => text.trim()).filter(Boolean))];
   typing.abort();
-  typing = new AbortController();
   if (!file || !texts.length) {
     clearRanking(byId("words-bars"), byId("words-announced"));
     return;
   }
+  typing = new AbortController();
+  const { signal } = typing;
   const query = new URLSearchParams(texts.map((text) => ["text", text]));
+  const tell = (text) => (byId("words-state").textContent = text);
   await attempt(async () => {
-    const answer = await ask(`api/zero-shot?${query}`, file, typing.signal);
-    showError("");
+    const start = performance.now();
+    const answer = await ask(`api/zero-shot?${query}`, file, signal);
     showRanking(byId("words-bars"), answer.predictions, byId("words-announced"));
-  });
+    tell(`by ${answer.model} in ${Math.round(performance.now() - start)} ms`);
+  }, tell);
 }
 
 // --- the camera ---
@@ -181,10 +198,10 @@ async function toggleCamera() {
     stopCamera();
     return;
   }
-  asking.abort();
   showError("");
   await attempt(async () => {
     await camera.start();
+    asking.abort();
     file = null;
     video.pause();
     timeline.clear();

@@ -3,7 +3,7 @@
 // What is shown to the user as it is.
 export class Failure extends Error {}
 
-const AWAY = "The server of this page does not answer. Start it again with: python -m clients web";
+export const AWAY = "The server of this page does not answer. Start it again with: python -m clients web";
 
 async function response(path, body, signal) {
   let answer;
@@ -31,10 +31,13 @@ export async function ask(path, body, signal) {
 
 // Lines of JSON as they come; a line with an error ends them.
 export async function* lines(path, body, signal) {
-  const stream = (await response(path, body, signal)).body.pipeThrough(new TextDecoderStream());
+  const answer = await response(path, body, signal);
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
-  for await (const text of stream) {
-    const whole = (rest + text).split("\n");
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const whole = (rest + value).split("\n");
     rest = whole.pop();
     for (const line of whole) {
       const told = JSON.parse(line);

@@ -34,7 +34,10 @@ export class Timeline {
     this.clear();
     byId("timeline-part").hidden = false;
     byId("timeline-hint").textContent = "looking …";
-    for await (const segment of lines("api/timeline", file, signal)) this.add(segment);
+    for await (const segment of lines("api/timeline", file, signal)) {
+      if (signal.aborted) return;
+      this.add(segment);
+    }
     const count = this.segments.length;
     byId("timeline-hint").textContent =
       count ? `${count} ${count === 1 ? "part" : "parts"}: choose one to go there, arrow keys lead to the next.` : "Nothing found.";

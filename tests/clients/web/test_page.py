@@ -2,62 +2,17 @@
 
 import base64
 import re
-import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from clients.recognizer import Recognizer
 from server.process import RunningServer
 
 pytestmark = pytest.mark.triton
-CHROMIUM = shutil.which("chromium")
-OPTIONS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-)
 Open = Callable[[str], Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Generator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no chromium is installed; on Debian: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(OPTIONS))
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(browser: Browser) -> Generator[Open]:
-    """Opens the page of a site; at the end it must not have complained."""
-    complaints: list[str] = []
-    context = browser.new_context()
-    context.set_default_timeout(60_000)
-    expect.set_options(timeout=60_000)
-
-    def opened(site: str) -> Page:
-        page = context.new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: complaints.append(said.text))
-        page.goto(f"http://{site}/")
-        return page
-
-    yield opened
-    context.close()
-    # Chromium itself notes every answer that is an error.
-    assert [one for one in complaints if not one.startswith("Failed to load resource")] == []
 
 
 @pytest.fixture
