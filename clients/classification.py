@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from clients.errors import RecognizerError, ServerUnavailable
-from clients.recognizer import Recognition, Recognizer
+from clients.recognizer import Recognizer
+from clients.results import Recognition
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@
 
 from typing import ClassVar
 
+from clients.address import Address
+
 
 class RecognizerError(Exception):
     """Base of everything a Recognizer raises for a request."""
@@ -48,12 +50,21 @@ class ServerFault(RecognizerError):
     kind = "server_fault"
 
 
+class SharedMemoryRefused(ServerFault):
+    """The server takes no shared memory, by its settings or since it runs on another machine."""
+
+
+class SharedMemoryForgotten(ServerFault):
+    """The server does not know a piece of shared memory any more: it was started anew."""
+
+
 ERROR_OF_MESSAGE: dict[str, type[RecognizerError]] = {
     "Exceeds maximum queue size": ServerOverloaded,
     "Request timeout expired": ServerOverloaded,
     "Request for unknown model": ModelUnavailable,
+    "Unable to find shared memory region": SharedMemoryForgotten,
 }
-"""What Triton says where its status, UNAVAILABLE or 503, fits several cures."""
+"""What Triton says where its status fits several cures."""
 
 ERROR_OF_STATUS: dict[str, type[RecognizerError]] = {
     "StatusCode.INVALID_ARGUMENT": InvalidMedia,
@@ -79,3 +90,13 @@ def error_of(status: str, message: str) -> RecognizerError:
         if said in first_line:
             return error(first_line)
     return ERROR_OF_STATUS.get(status, ServerFault)(first_line)
+
+
+def unreachable(address: Address, reason: str) -> ServerUnavailable:
+    """The error where nothing answers at an address."""
+    return ServerUnavailable(f"No server answers at {address}: {reason}")
+
+
+def late(address: Address, seconds: float) -> DeadlineExceeded:
+    """The error where no answer came within so many seconds."""
+    return DeadlineExceeded(f"No answer from {address} within {seconds:g} s.")

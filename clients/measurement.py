@@ -8,9 +8,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from clients.address import Protocol
 from clients.errors import RecognizerError, ServerUnavailable
 from clients.held_out import HeldOut
-from clients.recognizer import Protocol, Recognizer
+from clients.recognizer import Recognizer
 from clip_har.contract import PUBLIC_CLASSIFIERS
 from clip_har.dataset import sample_bytes
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clients.address import Protocol
 from clients.evaluation import (
     confusions,
     max_abs_error,
@@ -17,7 +18,6 @@ from clients.evaluation import (
 )
 from clients.held_out import HeldOut, LeftOut
 from clients.measurement import CLASSIFIERS, PROTOCOLS, Measurement
-from clients.recognizer import Protocol
 from clients.reference import Parity
 from clip_har.config import Config
 from clip_har.contract import HAR_BASE, HAR_TEMPORAL

@@ -2,9 +2,10 @@
 
 import glob
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +15,50 @@ from clients.errors import InvalidMedia
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Media: TypeAlias = "str | Path | bytes | Image | NDArray[np.uint8]"
-"""A path, the bytes of an encoded file, a PIL image, or a frame (H, W, 3) of uint8 RGB."""
+
+class TorchTensor(Protocol):
+    """What is used of a torch tensor; torch itself is never imported."""
+
+    def detach(self) -> Any: ...
+    def cpu(self) -> Any: ...
+
+
+Pixels: TypeAlias = "NDArray[np.uint8] | TorchTensor"
+"""A frame (H, W, 3) or (3, H, W), or frames with T before it: uint8 RGB."""
+Media: TypeAlias = "str | Path | bytes | Image | Pixels"
+"""A path, the bytes of an encoded file, a PIL image, or one frame."""
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
 MEDIA_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 """What is taken from a folder; a file that is named itself is taken whatever it is called."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawFrames:
+    """Decoded frames with their times."""
+
+    pixels: NDArray[np.uint8]
+    """(T, H, W, 3), RGB."""
+    times: NDArray[np.float32]
+    """(T,), seconds."""
+
+
+def raw_frames(frames: Pixels, times: Sequence[float] | NDArray[Any]) -> RawFrames:
+    """Raises InvalidMedia unless there are T frames (T, H, W, 3) of uint8 and T ascending times."""
+    pixels = _array(frames)
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] != 3 or not pixels.size:
+        raise InvalidMedia(
+            "Frames are an array of uint8 with shape (T, H, W, 3), got "
+            f"{pixels.dtype} with shape {pixels.shape}."
+        )
+    seconds = np.asarray(times, np.float32)
+    if seconds.shape != pixels.shape[:1] or not np.all(np.diff(seconds) >= 0):
+        raise InvalidMedia(
+            f"times are the seconds of the {len(pixels)} frames in ascending order, "
+            f"got an array with shape {seconds.shape}."
+        )
+    return RawFrames(pixels, seconds)
 
 
 def bytes_of(media: Media) -> bytes:
@@ -32,7 +70,18 @@ def bytes_of(media: Media) -> bytes:
         return media
     if isinstance(media, str | Path):
         return _file_bytes(str(media))
-    return _png_bytes(media)
+    if hasattr(media, "getexif"):
+        return _image_bytes(cast("Image", media))
+    return _frame_bytes(_array(cast("Pixels", media)))
+
+
+def _array(pixels: Pixels) -> NDArray[Any]:
+    """The pixels as numpy has them, channels last."""
+    if not isinstance(pixels, np.ndarray):
+        pixels = np.asarray(pixels.detach().cpu())
+    if pixels.ndim in (3, 4) and pixels.shape[-3] == 3 != pixels.shape[-1]:
+        return np.moveaxis(pixels, -3, -1)  # torch's way to lay out a picture
+    return pixels
 
 
 def _file_bytes(path: str) -> bytes:
@@ -44,20 +93,26 @@ def _file_bytes(path: str) -> bytes:
         raise InvalidMedia(f"{path}: cannot be read: {error.strerror}.") from error
 
 
-def _png_bytes(pixels: "Image | NDArray[np.uint8]") -> bytes:
-    from PIL import Image, ImageOps
+def _frame_bytes(pixels: NDArray[Any]) -> bytes:
+    from PIL import Image
 
-    if isinstance(pixels, np.ndarray):
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-            raise InvalidMedia(
-                f"A frame is an array of uint8 with shape (H, W, 3), got {pixels.dtype} "
-                f"with shape {pixels.shape}."
-            )
-        image = Image.fromarray(np.ascontiguousarray(pixels))
-    else:
-        # A photo keeps its rotation in a note that would be lost in the PNG.
-        image = ImageOps.exif_transpose(pixels)
-        image = image if image.mode in ("RGB", "RGBA", "L", "P") else image.convert("RGB")
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise InvalidMedia(
+            f"A frame is an array of uint8 with shape (H, W, 3), got {pixels.dtype} "
+            f"with shape {pixels.shape}. Several frames, with their times, go to classify_frames."
+        )
+    return _png(Image.fromarray(np.ascontiguousarray(pixels)))
+
+
+def _image_bytes(image: "Image") -> bytes:
+    from PIL import ImageOps
+
+    # A photo keeps its rotation in a note that would be lost in the PNG.
+    image = ImageOps.exif_transpose(image)
+    return _png(image if image.mode in ("RGB", "RGBA", "L", "P") else image.convert("RGB"))
+
+
+def _png(image: "Image") -> bytes:
     file = io.BytesIO()
     image.save(file, format="PNG", compress_level=1)
     return file.getvalue()

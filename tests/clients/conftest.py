@@ -5,9 +5,9 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import av
@@ -16,16 +16,24 @@ import pytest
 from PIL import Image
 
 from clients.recognizer import Recognizer
+from clip_har import contract
+from clip_har.contract import ServedModel, TensorSpec
 from server.discovery import find_server
 from server.process import RunningServer, running
 
-SOURCE = Path(__file__).parent / "stand_in"
-MODELS = {
-    "har_base": {},
-    "har_temporal": {"ordered": "true"},
-    "har_embed": {"output": "EMBEDDING", "ordered": "true"},
-    "har_slow": {"seconds": "0.5", "queue": "1"},
+SOURCE = Path(__file__).parent / "stand_in" / "model.py"
+MODELS: dict[ServedModel, dict[str, str]] = {
+    contract.HAR_BASE: {},
+    contract.HAR_TEMPORAL: {"ordered": "true"},
+    contract.HAR_EMBED: {},
+    contract.HAR_ZERO_SHOT: {},
+    contract.HAR_TEXT_EMBED: {},
+    contract.HAR_TEMPORAL_FRAMES: {},
+    contract.HAR_STREAM: {},
+    contract.HAR_TIMELINE: {"seconds": "0.2"},
+    replace(contract.HAR_TEMPORAL, name="har_slow"): {"seconds": "0.5", "queue": "1"},
 }
+SIZES = {"K": 5, "D": 5}
 LABELS = ("red", "green", "blue", "brightening", "darkening")
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 LEVELS = (0, 60, 120, 180, 255)
@@ -37,20 +45,49 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer
     if find_server() is None:
         pytest.skip("no tritonserver is installed; run: python -m server install")
     folder = tmp_path_factory.mktemp("stand_in")
-    for name, settings in MODELS.items():
-        write_model(folder / "repository" / name, settings)
+    for model, settings in MODELS.items():
+        write_model(folder / "repository" / model.name, model, settings)
     with running(folder / "repository", log_path=folder / "server.log") as server:
         yield server
 
 
-def write_model(folder: Path, settings: dict[str, str]) -> None:
-    given = {"output": "PROBS", "ordered": "false", "seconds": "0", "queue": "0"} | settings
-    labels = 'label_filename: "labels.txt"' if given["output"] == "PROBS" else ""
+def write_model(folder: Path, model: ServedModel, settings: dict[str, str]) -> None:
     (folder / "1").mkdir(parents=True)
-    shutil.copy(SOURCE / "model.py", folder / "1")
-    config = Template((SOURCE / "config.pbtxt").read_text()).substitute(given, labels=labels)
-    (folder / "config.pbtxt").write_text(config)
+    shutil.copy(SOURCE, folder / "1")
+    (folder / "config.pbtxt").write_text(pbtxt(model, settings))
     (folder / "labels.txt").write_text("\n".join(LABELS) + "\n")
+
+
+def pbtxt(model: ServedModel, settings: dict[str, str]) -> str:
+    """A config.pbtxt by the contract."""
+    given = {"ordered": "false", "seconds": "0", "queue": "0"} | settings
+    scheduling = (
+        f"dynamic_batching {{ default_queue_policy {{ max_queue_size: {given['queue']} }} }}"
+    )
+    if model is contract.HAR_STREAM:
+        scheduling = "sequence_batching { oldest { } max_sequence_idle_microseconds: 60000000 }"
+    if model is contract.HAR_TIMELINE:
+        scheduling = "model_transaction_policy { decoupled: true }"
+    return "\n".join(
+        [
+            'backend: "python"',
+            f"max_batch_size: {1 if model is contract.HAR_TIMELINE else 4}",
+            *(f"input [ {{ {described(one)} }} ]" for one in model.inputs),
+            *(f"output [ {{ {described(one)} }} ]" for one in model.outputs),
+            "instance_group [ { kind: KIND_CPU count: 1 } ]",
+            scheduling,
+            *(
+                f'parameters {{ key: "{key}" value {{ string_value: "{value}" }} }}'
+                for key, value in given.items()
+            ),
+        ]
+    )
+
+
+def described(spec: TensorSpec) -> str:
+    kind = {"BYTES": "STRING"}.get(spec.dtype, spec.dtype)
+    labels = ' label_filename: "labels.txt"' if spec is contract.PROBS else ""
+    return f'name: "{spec.name}" data_type: TYPE_{kind} dims: {spec.dims(SIZES)}{labels}'
 
 
 @pytest.fixture(params=["grpc", "http"])
