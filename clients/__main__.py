@@ -127,7 +127,8 @@ def web(
 
     page = application(url, names_of(host), timeout)
     with listening(host, port) as listener:
-        address = f"http://{host}:{listener.getsockname()[1]}/"
+        name = f"[{host}]" if ":" in host else host
+        address = f"http://{name}:{listener.getsockname()[1]}/"
         Console(soft_wrap=True, highlight=False).print(f"{address} shows what {url} sees; Ctrl-C")
         serve(page, listener)
 
@@ -143,8 +144,9 @@ def main() -> None:
     except RecognizerError as error:
         _end(str(error), 1)
     except ModuleNotFoundError as error:
-        install = INSTALL_WEB if error.name in WEB_PACKAGES else INSTALL
-        _end(f"{error.name} is not installed. Install it with: {install}", 1)
+        package = str(error.name).partition(".")[0]
+        install = INSTALL_WEB if package in WEB_PACKAGES else INSTALL
+        _end(f"{package} is not installed. Install it with: {install}", 1)
     except ValueError as error:
         _end(str(error), 2)
 

@@ -1,6 +1,6 @@
 // Where the time of an answer went: one bar cut into steps, and their milliseconds.
 
-const HUES = { preprocess: 210, encoder: 265, temporal: 325, classifier: 20, waiting: 45, network: 150, browser: 190 };
+const HUES = { preprocess: 255, encoder: 300, temporal: 350, classifier: 40, waiting: 90, network: 150, browser: 210 };
 const EXPLAINED = {
   waiting: "in queues and between the steps",
   network: "between the page's server and Triton",
@@ -11,7 +11,7 @@ const milliseconds = (ms) => `${number.format(ms)} ms`;
 const byId = (id) => document.getElementById(id);
 
 function hueOf(name) {
-  return HUES[name] ?? 90;
+  return HUES[name] ?? 120;
 }
 
 function piece({ name, ms }) {

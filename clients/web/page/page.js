@@ -28,6 +28,7 @@ const camera = new Camera(byId("live"), {
 });
 
 let served = null; // what /api/server says
+let meeting = false; // whether it is being asked
 let file = null; // what is asked about
 let asking = new AbortController(); // ends the questions about the last file
 let typing = new AbortController(); // ends the question about the last words
@@ -50,38 +51,47 @@ async function attempt(question, refused = showError) {
     if (error.name === "AbortError") return;
     if (!(error instanceof Failure)) console.error(error);
     refused(error.message);
+    if (error.kind === "away" || error.kind === "server_unavailable") meetServer();
   }
 }
 
 // --- the server ---
 
+// Asks until there is an answer, and then about the file that had none.
 async function meetServer() {
+  if (meeting) return;
+  meeting = true;
   const note = byId("server");
-  try {
-    served = await ask("api/server");
-  } catch (error) {
-    note.dataset.state = "away";
-    note.textContent = error.message;
-    setTimeout(meetServer, ASK_AGAIN_MS);
-    return;
+  for (served = null; !served; ) {
+    try {
+      served = await ask("api/server");
+    } catch (error) {
+      note.dataset.state = "away";
+      if (note.textContent !== error.message) note.textContent = error.message;
+      await new Promise((passed) => setTimeout(passed, ASK_AGAIN_MS));
+    }
   }
+  meeting = false;
   note.dataset.state = "there";
   note.textContent = served.server;
   showModels();
   showAbsent();
+  if (file && !byId("bars").children.length) askAboutFile();
 }
 
 function showModels() {
+  const chosen = chosenModel();
   const known = served.classifiers.filter(has);
-  const choices = known.map((model, index) => {
+  const choices = known.map((model) => {
     const [label, input, name] = ["label", "input", "span"].map((tag) => document.createElement(tag));
-    Object.assign(input, { type: "radio", name: "model", value: model, checked: index === 0 });
+    Object.assign(input, { type: "radio", name: "model", value: model });
+    input.checked = model === (known.includes(chosen) ? chosen : known[0]);
     name.textContent = NAMES[model];
     label.title = model;
     label.append(input, name);
     return label;
   });
-  byId("models").append(...choices);
+  byId("models").replaceChildren(byId("models").firstElementChild, ...choices);
   byId("models").hidden = known.length < 2;
 }
 
@@ -234,6 +244,7 @@ byId("words").addEventListener("input", () => {
 });
 for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
+    if (!event.dataTransfer.types.includes("Files")) return; // text may go into the words
     event.preventDefault();
     byId("stage").toggleAttribute("data-over", kind === "dragover");
     if (kind === "drop") take(event.dataTransfer.files[0]);

@@ -1,7 +1,12 @@
 // Questions to the server of this page.
 
-// What is shown to the user as it is.
-export class Failure extends Error {}
+// What is shown to the user as it is; its kind is for the page.
+export class Failure extends Error {
+  constructor(message, kind = "away") {
+    super(message);
+    this.kind = kind;
+  }
+}
 
 export const AWAY = "The server of this page does not answer. Start it again with: python -m clients web";
 
@@ -13,15 +18,16 @@ async function response(path, body, signal) {
     if (error.name === "AbortError") throw error;
     throw new Failure(AWAY);
   }
-  if (!answer.ok) throw new Failure(await reason(answer));
+  if (!answer.ok) throw await refusal(answer);
   return answer;
 }
 
-async function reason(answer) {
+async function refusal(answer) {
   try {
-    return (await answer.json()).error;
+    const { error, kind } = await answer.json();
+    return new Failure(error, kind);
   } catch {
-    return `The server of this page answered ${answer.status} ${answer.statusText}.`;
+    return new Failure(`The server of this page answered ${answer.status} ${answer.statusText}.`);
   }
 }
 
@@ -41,7 +47,7 @@ export async function* lines(path, body, signal) {
     rest = whole.pop();
     for (const line of whole) {
       const told = JSON.parse(line);
-      if (told.error) throw new Failure(told.error);
+      if (told.error) throw new Failure(told.error, told.kind);
       yield told;
     }
   }

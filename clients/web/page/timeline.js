@@ -5,6 +5,7 @@ import { lines } from "./server.js";
 const byId = (id) => document.getElementById(id);
 const clock = (seconds) =>
   `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}.${Math.floor((seconds % 1) * 10)}`;
+const SEEK_ERROR = 0.01; // seconds by which a browser rounds the time that it is sent to
 const hues = new Map();
 
 // Labels in the order of their coming get hues that lie far apart.
@@ -79,7 +80,12 @@ export class Timeline {
   follow() {
     const now = this.video.currentTime;
     this.playhead.style.left = `${(100 * now) / this.length}%`;
-    for (const { start, end, button } of this.segments) button.ariaCurrent = String(start <= now && now < end);
+    byId("now").textContent = "";
+    for (const { start, end, button } of this.segments) {
+      const current = start <= now + SEEK_ERROR && now + SEEK_ERROR < end;
+      button.ariaCurrent = String(current);
+      if (current) byId("now").textContent = button.title;
+    }
   }
 
   // One stop for Tab; the arrow keys, Home and End lead from segment to segment.

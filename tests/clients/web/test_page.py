@@ -137,7 +137,7 @@ def test_text_stands_out_from_its_ground(page: Page, clip: Path, scheme: str) ->
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     page.set_input_files("#file", clip)
     expect(page.locator("#bars li")).to_have_count(5)
-    for text, ground in ((".label", ".answers section"), (".hint", "body"), (".button", ".button")):
+    for text, ground in ((".label", ".card"), (".hint", "body"), (".button", ".button")):
         style = "(place, what) => getComputedStyle(document.querySelector(place))[what]"
         ink = page.evaluate(f"([place]) => ({style})(place, 'color')", [text])
         paper = page.evaluate(f"([place]) => ({style})(place, 'backgroundColor')", [ground])

@@ -120,3 +120,24 @@ def test_part_without_its_model_is_hidden_and_told(
     expect(page.locator("#absent")).to_contain_text("no har_zero_shot")
     expect(page.locator("#words-part")).to_be_hidden()
     expect(page.locator("#models")).to_be_hidden()
+
+
+def test_file_that_was_dropped_before_its_server_came_is_answered(
+    page: Page, coloured: Path
+) -> None:
+    away = [True]
+
+    def maybe(route: Route) -> None:
+        if away[0]:
+            told = {"error": "No server answers at nowhere", "kind": "server_unavailable"}
+            route.fulfill(status=502, json=told)
+        else:
+            route.continue_()
+
+    page.route("**/api/**", maybe)
+    page.set_input_files("#file", coloured)
+    expect(page.locator("#server")).to_have_text("No server answers at nowhere")
+    away[0] = False
+    expect(page.locator("#bars li")).to_have_count(5)
+    expect(page.locator("#server")).to_contain_text("triton ")
+    expect(page.locator("#error")).to_be_hidden()
