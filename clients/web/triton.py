@@ -16,6 +16,8 @@ SECONDS = 5.0
 """Longest wait for an answer that needs no inference."""
 MOST_BYTES = 256 * 2**20
 """Largest file that is taken for any model: it is held in memory on its way."""
+NANOSECONDS = 1e6
+"""In a millisecond."""
 STATISTICS = Command("ModelStatistics", "GET", "/v2/models/stats", {})
 
 
@@ -29,6 +31,16 @@ class Spent:
     """Nanoseconds from their coming to their answers."""
     queue_ns: int = 0
     """The part of them before the model began."""
+
+    @property
+    def total_ms(self) -> float:
+        """Mean milliseconds of a request."""
+        return self.total_ns / self.requests / NANOSECONDS
+
+    @property
+    def working_ms(self) -> float:
+        """Mean milliseconds of a request without its queue."""
+        return (self.total_ns - self.queue_ns) / self.requests / NANOSECONDS
 
     def since(self, before: "Spent") -> "Spent":
         """What was added after `before`."""
@@ -53,18 +65,27 @@ class Triton:
 
     async def serves(self, model: ServedModel) -> bool:
         """Whether the server has a model and it is ready."""
-        told = await self._ask(_about("ModelReady", model, "ready"))
+        told = await self._ask(_about("ModelReady", model.name, "ready"))
         return told.get("ready", False)
 
     async def max_bytes(self, asked: ServedModel) -> int:
         """The largest file that is taken for a public model."""
-        reader = asked if asked == HAR_TIMELINE else PREPROCESS
+        reader = HAR_TIMELINE if asked == HAR_TIMELINE else PREPROCESS
+        parameters = (await self._config(reader.name)).get("parameters", {})
+        told = parameters.get("max_bytes", {}).get("string_value")
+        return min(int(told) if told else Limits().max_bytes, MOST_BYTES)
+
+    async def members(self, model: str) -> list[str]:
+        """The composing models of an ensemble, in their order; none of any other model."""
+        scheduling = (await self._config(model)).get("ensemble_scheduling", {})
+        return [step["model_name"] for step in scheduling.get("step", [])]
+
+    async def _config(self, model: str) -> Mapping[str, Any]:
+        """A model's configuration; nothing where the server keeps it to itself."""
         try:
-            told = await self._ask(_about("ModelConfig", reader, "config"))
-            limit = int(told["config"]["parameters"]["max_bytes"]["string_value"])
-        except (RecognizerError, KeyError):  # a gateway may keep the configuration to itself
-            limit = Limits().max_bytes
-        return min(limit, MOST_BYTES)
+            return (await self._ask(_about("ModelConfig", model, "config"))).get("config", {})
+        except RecognizerError:
+            return {}
 
     async def spent(self) -> Mapping[str, Spent]:
         """What every model has done; nothing where the server does not tell."""
@@ -82,8 +103,8 @@ class Triton:
         return await self._transport.command(command, Deadline(SECONDS))
 
 
-def _about(rpc: str, model: ServedModel, path: str) -> Command:
-    return Command(rpc, "GET", f"/v2/models/{model.name}/{path}", {"name": model.name})
+def _about(rpc: str, model: str, path: str) -> Command:
+    return Command(rpc, "GET", f"/v2/models/{model}/{path}", {"name": model})
 
 
 def _spent(told: Mapping[str, Any]) -> Spent:

@@ -1,6 +1,6 @@
 // Where the time of an answer went: one bar cut into steps, and their milliseconds.
 
-const HUES = { preprocess: 255, encoder: 300, temporal: 350, classifier: 40, waiting: 90, network: 150, browser: 210 };
+const HUES = { server: 255, preprocess: 255, encoder: 300, temporal: 350, classifier: 40, waiting: 90, network: 150, browser: 210 };
 const EXPLAINED = {
   waiting: "in queues and between the steps",
   network: "between the page's server and Triton",

@@ -100,7 +100,7 @@ def test_camera_is_a_stream_and_its_words_are_the_classes(page: Page) -> None:
     page.get_by_role("button", name="Use the camera").click()
     expect(page.locator("#seen-hint")).to_have_text("by har_stream")
     expect(page.locator("#bars li")).to_have_count(5)
-    expect(page.locator("#steps dt")).to_have_text(["waiting", "network", "browser"])
+    expect(page.locator("#steps dt")).to_have_text(["server", "waiting", "network", "browser"])
     page.get_by_role("button", name="Stop the camera").click()
 
 
