@@ -15,7 +15,7 @@ help: ## list the targets
 .venv/complete: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 10) <= v < (3, 13) or sys.exit(f"Python 3.10 to 3.12 is needed, this is {v[0]}.{v[1]}. Name one: make setup PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
-	$(PY) -m pip install --quiet --progress-bar on -c constraints.txt -e '.[training,mocap,builder,edge,clients,dev]'
+	$(PY) -m pip install --quiet --progress-bar on -c constraints.txt -e '.[training,mocap,builder,edge,clients,web,dev]'
 	$(PY) -m pip install --quiet --no-deps tensorrt-stubs==10.13.0.35.1 # for pyright; its plain install wants a GPU build
 	touch $@
 

@@ -13,6 +13,7 @@ from clients.commands.embed import embed, search
 from clients.commands.evaluate import evaluate
 from clients.commands.stream import stream
 from clients.commands.timeline import timeline
+from clients.commands.web import web
 from clients.errors import ModelUnavailable, RecognizerError, ServerUnavailable
 
 COMMANDS = {
@@ -24,9 +25,12 @@ COMMANDS = {
     "timeline": timeline,
     "bench": bench,
     "evaluate": evaluate,
+    "web": web,
 }
 START_A_SERVER = "Start one with `make serve`, or with `python -m server run REPOSITORY`."
 INSTALL = 'pip install ".[clients]"'
+INSTALL_WEB = 'pip install ".[clients,web]"'
+WEB_PACKAGES = ("starlette", "uvicorn", "websockets")
 
 app = typer.Typer(
     help="Recognise the action in images and videos with a running server.",
@@ -49,7 +53,9 @@ def main() -> None:
     except RecognizerError as error:
         _end(str(error), 1)
     except ModuleNotFoundError as error:
-        _end(f"{error.name} is not installed. Install it with: {INSTALL}", 1)
+        package = str(error.name).partition(".")[0]
+        install = INSTALL_WEB if package in WEB_PACKAGES else INSTALL
+        _end(f"{package} is not installed. Install it with: {install}", 1)
     except ValueError as error:
         _end(str(error), 2)
 
