@@ -56,7 +56,7 @@ class Picture:
             with _explained(self._limits):
                 if not self.still:
                     self._image.seek(self._first + index)
-                frame = _eight_bit(_upright(self._image))
+                frame = _eight_bit(_upright(self._image, in_place=self.still))
             yield frame
 
     def _durations(self) -> Iterator[int]:
@@ -86,15 +86,18 @@ def _opened(data: bytes, kind: Kind) -> ImageFile:
     return readers[kind](io.BytesIO(data))
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _upright(image: Image.Image, *, in_place: bool) -> Image.Image:
     """Turned as its EXIF says. EXIF that cannot be read says nothing."""
     from PIL import ImageOps
 
     image.load()
     try:
-        return ImageOps.exif_transpose(image)
+        if not in_place:
+            return ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
     except Exception:
-        return image.copy()
+        return image if in_place else image.copy()
+    return image
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
