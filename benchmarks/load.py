@@ -1,5 +1,6 @@
 """Load on a served model: callers that each wait for an answer before they ask again."""
 
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,7 +43,7 @@ def closed_loop(
         try:
             while (sent := monotonic()) < start + seconds and not faults:
                 request = requests[index % len(requests)]
-                client.infer(model, request, outputs=None, client_timeout=TIMEOUT)
+                client.infer(model, request, client_timeout=TIMEOUT)
                 answers.append(Answer(monotonic() - start, monotonic() - sent))
                 index += 1
         except Exception as error:
@@ -85,8 +86,6 @@ def rate(times: Sequence[float], warm_up: float) -> float:
 
 def session_cpu_seconds(session: int) -> float:
     """CPU time so far of all living processes of a session, as Linux counts it."""
-    import os
-
     ticks = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:

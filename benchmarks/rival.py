@@ -1,8 +1,8 @@
 """What a server is measured against: one process that does the same work without a server.
 
 It runs in the server's Python environment, so decoder and engines are the very same versions, and
-reads requests, one JSON object a line: {"plan": ...} opens engines, {"files": ..., "seconds": ...}
-measures. B clips, T frames, S side of the model's input.
+reads requests, one JSON object a line: a folder of files, a plan, and how long to measure. B clips,
+T frames, S side of the model's input.
 
 Threads decode ahead, in libraries that release Python's lock, while engines run.
 """
@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, Queue
 from time import monotonic
@@ -40,6 +41,8 @@ class Plan(NamedTuple):
     """Threads that run the encoder, with their part of the cores each."""
     batch: int
     """Clips of an encoder's run."""
+    in_flight: int
+    """Clips between the first byte of their file and their answer, at most."""
 
 
 class Line:
@@ -71,46 +74,61 @@ class Line:
         return ENGINES[record["engine"]].open(self.repository / record["file"], threads)
 
 
-def busy_loop(line: Line, files: Sequence[bytes], plan: Plan, seconds: float) -> list[float]:
-    """When each clip was done: all cores at work for so long."""
-    ahead: Queue[tuple[Any, Any]] = Queue(2 * plan.batch * plan.encoders)
-    end = monotonic() + seconds
-    done: list[float] = []
+class BusyLoop:
+    """All cores at work for some seconds."""
 
-    def decode(first: int) -> None:
+    def __init__(self, line: Line, files: Sequence[bytes], plan: Plan, seconds: float) -> None:
+        self._line, self._files, self._plan = line, files, plan
+        self._end = monotonic() + seconds
+        self._places = threading.Semaphore(plan.in_flight)
+        self._ahead: Queue[tuple[Any, Any]] = Queue()
+        self._done: list[float] = []
+
+    def run(self) -> list[float]:
+        """When each clip was done."""
+        decoders = [
+            threading.Thread(target=self._decode, args=(first,))
+            for first in range(self._plan.decoders)
+        ]
+        encoders = [
+            threading.Thread(target=self._encode, args=(one,)) for one in self._line.encoders
+        ]
+        for thread in (*decoders, *encoders):
+            thread.start()
+        for thread in (*decoders, *encoders):
+            thread.join()
+        return self._done
+
+    def _decode(self, first: int) -> None:
         index = first
-        while monotonic() < end:
-            ahead.put(line.decoded(files[index % len(files)]))
-            index += plan.decoders
+        while self._goes_on():
+            if self._places.acquire(timeout=WAIT):
+                self._ahead.put(self._line.decoded(self._files[index % len(self._files)]))
+                index += self._plan.decoders
 
-    def encode(encoder: Session) -> None:
-        while monotonic() < end:
-            clips: list[tuple[Any, Any]] = []
-            while len(clips) < plan.batch and monotonic() < end:
-                try:
-                    clips.append(ahead.get(timeout=WAIT))
-                except Empty:
-                    continue
+    def _encode(self, encoder: Session) -> None:
+        while self._goes_on():
+            clips = self._batch()
             if clips:
-                line.classified(encoder, clips)
-                done.extend([monotonic()] * len(clips))
+                self._line.classified(encoder, clips)
+                self._done.extend([monotonic()] * len(clips))
+                self._places.release(len(clips))
 
-    decoders = [threading.Thread(target=decode, args=(i,)) for i in range(plan.decoders)]
-    encoders = [threading.Thread(target=encode, args=(one,)) for one in line.encoders]
-    for thread in (*decoders, *encoders):
-        thread.start()
-    for thread in encoders:
-        thread.join()
-    while any(thread.is_alive() for thread in decoders):  # one may wait for a place
-        while not ahead.empty():
-            ahead.get_nowait()
-        decoders[0].join(0.01)
-    return done
+    def _batch(self) -> list[tuple[Any, Any]]:
+        clips: list[tuple[Any, Any]] = []
+        while len(clips) < self._plan.batch and self._goes_on():
+            with suppress(Empty):
+                clips.append(self._ahead.get(timeout=WAIT))
+        return clips
+
+    def _goes_on(self) -> bool:
+        return monotonic() < self._end
 
 
 def one_by_one(line: Line, files: Sequence[bytes], seconds: float, threads: int) -> list[float]:
     """Seconds of each clip, one after the other; `threads` decode one video."""
-    end, spent, index = monotonic() + seconds, [], 0
+    end, index = monotonic() + seconds, 0
+    spent: list[float] = []
     while monotonic() < end:
         started = monotonic()
         line.classified(line.encoders[0], [line.decoded(files[index % len(files)], threads)])
@@ -129,15 +147,16 @@ def serve(product: Path, frames: int, size: int) -> None:
         if plan.encoders not in lines:
             lines[plan.encoders] = Line(product, frames, size, plan.encoders, cores)
         line = lines[plan.encoders]
-        line.classified(line.encoders[0], [line.decoded(files[0])])
+        probs = line.classified(line.encoders[0], [line.decoded(files[0])])  # (1, K)
         before, started = os.times(), monotonic()
-        if request["concurrency"] == 1:
+        if plan.in_flight == 1:
             told = one_by_one(line, files, request["seconds"], plan.decoders)
         else:
-            told = [at - started for at in busy_loop(line, files, plan, request["seconds"])]
+            loop = BusyLoop(line, files, plan, request["seconds"])
+            told = [at - started for at in loop.run()]
         after = os.times()
         cpu = after.user + after.system - before.user - before.system
-        print(json.dumps({"told": told, "cpu": cpu}), flush=True)
+        print(json.dumps({"told": told, "cpu": cpu, "probs": probs.tolist()}), flush=True)
 
 
 if __name__ == "__main__":

@@ -28,8 +28,10 @@ _UNSTATED = 100_000
 class Picture:
     """A picture, or an animation: a clip of its frames."""
 
-    def __init__(self, data: bytes, kind: Kind, limits: Limits) -> None:
+    def __init__(self, data: bytes, kind: Kind, limits: Limits, least: int | None = None) -> None:
         """Reads the header, and an animation's durations.
+
+        `least`: a JPEG may be decoded at 1/2, 1/4 or 1/8 that leaves so many pixels a side.
 
         Raises MediaError when it cannot be read or is over a limit.
         """
@@ -38,6 +40,8 @@ class Picture:
         with _explained(limits):
             self._image = _opened(data, kind)
             limits.check_size(*self._image.size)
+            if least and kind is Kind.JPEG:
+                self._image.draft(None, (least, least))
             self.still = not getattr(self._image, "is_animated", False)
             # A PNG may show readers without animation another picture, which is no frame.
             self._first = int(bool(self._image.info.get("default_image")))
