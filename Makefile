@@ -4,13 +4,14 @@ PROFILE ?= cpu
 CONFIG ?= configs/demo.toml
 CHECKPOINT ?= runs/demo
 DATA ?= build/data/mocap
+PRODUCT ?= build/demo
 PY := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data train engines demo serve test check format clean distclean
+.PHONY: help setup data train engines demo serve perf-tools bench test check format clean distclean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/complete: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 10) <= v < (3, 13) or sys.exit(f"Python 3.10 to 3.12 is needed, this is {v[0]}.{v[1]}. Name one: make setup PYTHON=python3.11")'
@@ -40,6 +41,14 @@ demo: train ## the whole line: data, training, export, server, recognition
 serve: setup ## serve build/demo/model_repository on 127.0.0.1 until Ctrl-C
 	$(PY) -m server run build/demo/model_repository
 
+perf-tools: setup ## NVIDIA's perf_analyzer, in .perf/
+	$(PY) benchmarks/perf_tools.py
+
+bench: perf-tools data ## load sweeps on PRODUCT=build/demo; table and plots in benchmarks/results/
+	$(PY) benchmarks/media_set.py $(DATA) build/media
+	$(PY) -m server run $(PRODUCT)/model_repository --http-port 0 --grpc-port 0 --metrics-port 0 -- \
+		$(PY) benchmarks/bench.py $(PRODUCT) build/media --grpc-url {grpc_url} --http-url {http_url}
+
 test: setup ## the whole test suite, real server included
 	$(PY) -m pytest
 
@@ -57,4 +66,4 @@ clean: ## delete what was built and trained
 	rm -rf build runs
 
 distclean: clean ## delete the environments too
-	rm -rf .venv .triton
+	rm -rf .venv .triton .perf

@@ -74,7 +74,7 @@ def measured_speeds(
 def best_candidate(goal: Goal, speeds: Mapping[str, Speed], sizes: Mapping[str, int]) -> str:
     """Name of the candidate that serves the goal best; sizes are in bytes."""
     ranks: dict[Goal, Callable[[str], float]] = {
-        "throughput": lambda name: -speeds[name].rows_a_second,
+        "throughput": lambda name: -speeds[name].speedup,
         "latency": lambda name: speeds[name].single_ms,
         "size": lambda name: sizes[name],
     }

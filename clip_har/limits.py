@@ -88,3 +88,5 @@ class MediaSettings(Limits):
     """S, side of the model's input in pixels."""
     threads: int = Field(default=1, gt=0)
     """Threads that decode one video."""
+    scaled_jpeg: bool = False
+    """Whether a JPEG is decoded at 1/2, 1/4 or 1/8 where twice `image_size` is left: not exact."""

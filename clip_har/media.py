@@ -62,17 +62,23 @@ def clip_from_media(data: bytes, pick: Pick, limits: Limits, threads: int = 1) -
 
 
 def frames_from_media(
-    data: bytes, frames: int, size: int, limits: Limits, threads: int = 1
+    data: bytes,
+    frames: int,
+    size: int,
+    limits: Limits,
+    threads: int = 1,
+    scaled_jpeg: bool = False,
 ) -> tuple[Pixels, Times]:
     """FRAMES (T, S, S, 3) and TIMES (T,) of one file: T = 1 for a still image, else `frames`.
 
     A video is sampled at the centres of T equal segments of its time. One full-size frame is held
-    at a time.
+    at a time. `scaled_jpeg` is quicker for large JPEGs, and not exact.
 
     Raises MediaError like clip_from_media.
     """
+    least = 2 * size if scaled_jpeg else None
     clip = _clip(
-        data, centred(frames), limits, threads, lambda frame: pixels_from_image(frame, size)
+        data, centred(frames), limits, threads, lambda frame: pixels_from_image(frame, size), least
     )
     return np.stack(clip.frames), clip.times
 
@@ -104,7 +110,12 @@ def frames_from_batch(batch: Sequence[bytes], settings: MediaSettings) -> tuple[
         try:
             clips.append(
                 frames_from_media(
-                    data, settings.frames, settings.image_size, settings, settings.threads
+                    data,
+                    settings.frames,
+                    settings.image_size,
+                    settings,
+                    settings.threads,
+                    settings.scaled_jpeg,
                 )
             )
         except MediaError as error:
@@ -123,11 +134,16 @@ def _clip(
     limits: Limits,
     threads: int,
     shaped: "Callable[[Image.Image | Pixels], Pixels]",
+    least: int | None = None,
 ) -> Clip:
     """Shapes each frame as soon as it is decoded, so that one is held at full size."""
     limits.check_bytes(len(data))
     kind = kind_of(data)
-    opened = Picture(data, kind, limits) if kind in PICTURES else Video(data, kind, limits, threads)
+    opened = (
+        Picture(data, kind, limits, least)
+        if kind in PICTURES
+        else Video(data, kind, limits, threads)
+    )
     with closing(opened) as source:
         picked = [0] if source.still else list(pick(source.timeline))
         distinct = sorted(set(picked))

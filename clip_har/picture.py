@@ -28,8 +28,10 @@ _UNSTATED = 100_000
 class Picture:
     """A picture, or an animation: a clip of its frames."""
 
-    def __init__(self, data: bytes, kind: Kind, limits: Limits) -> None:
+    def __init__(self, data: bytes, kind: Kind, limits: Limits, least: int | None = None) -> None:
         """Reads the header, and an animation's durations.
+
+        `least`: a JPEG may be decoded at 1/2, 1/4 or 1/8 that leaves so many pixels a side.
 
         Raises MediaError when it cannot be read or is over a limit.
         """
@@ -38,6 +40,8 @@ class Picture:
         with _explained(limits):
             self._image = _opened(data, kind)
             limits.check_size(*self._image.size)
+            if least and kind is Kind.JPEG:
+                self._image.draft(None, (least, least))
             self.still = not getattr(self._image, "is_animated", False)
             # A PNG may show readers without animation another picture, which is no frame.
             self._first = int(bool(self._image.info.get("default_image")))
@@ -56,7 +60,7 @@ class Picture:
             with _explained(self._limits):
                 if not self.still:
                     self._image.seek(self._first + index)
-                frame = _eight_bit(_upright(self._image))
+                frame = _eight_bit(_upright(self._image, in_place=self.still))
             yield frame
 
     def _durations(self) -> Iterator[int]:
@@ -86,15 +90,18 @@ def _opened(data: bytes, kind: Kind) -> ImageFile:
     return readers[kind](io.BytesIO(data))
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _upright(image: Image.Image, *, in_place: bool) -> Image.Image:
     """Turned as its EXIF says. EXIF that cannot be read says nothing."""
     from PIL import ImageOps
 
     image.load()
     try:
-        return ImageOps.exif_transpose(image)
+        if not in_place:
+            return ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
     except Exception:
-        return image.copy()
+        return image if in_place else image.copy()
+    return image
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

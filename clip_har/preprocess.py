@@ -41,7 +41,7 @@ def rgb_from_image(image: Image.Image | Pixels) -> Image.Image:
         over = image.convert("RGBA")
         white = Image.new("RGBA", over.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, over).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy
 
 
 def _resized(size: tuple[int, int], shortest: int) -> tuple[int, int]:

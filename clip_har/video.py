@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+_SKIPPING = ("h264", "hevc")
+"""Decoders that can leave out frames on which no other frame leans."""
 _DECODERS = (
     "av1", "dnxhd", "ffv1", "h263", "h264", "hevc", "libdav1d", "mjpeg", "mpeg1video",
     "mpeg2video", "mpeg4", "msmpeg4", "msmpeg4v2", "prores", "rawvideo", "theora", "vp8", "vp9",
@@ -66,8 +68,8 @@ class Video:
 
         Decodes from the last key frame before each, and no further than the last of them.
         """
-        reader = _Reader(self._stream, self._packets, self.timeline.starts, self._counts)
         wanted = [self.timeline.starts[index] for index in indices]
+        reader = _Reader(self._stream, self._packets, self.timeline.starts, self._counts, wanted)
         self._limits.check_work(self._stream.width, self._stream.height, reader.cost(wanted))
         for time in wanted:
             with explained():
@@ -78,12 +80,22 @@ class Video:
 
 
 class _Reader:
-    """Decodes forwards, and leaps to a later key frame where that saves work."""
+    """Decodes forwards, and leaps to a later key frame where that saves work.
+
+    What nobody wants and no other frame leans on is not decoded, where the decoder can tell.
+    """
 
     def __init__(
-        self, stream: VideoStream, packets: list[Packet[Any]], starts: Sequence[int], counts: bool
+        self,
+        stream: VideoStream,
+        packets: list[Packet[Any]],
+        starts: Sequence[int],
+        counts: bool,
+        wanted: Sequence[int],
     ) -> None:
         self._decoder: Any = stream.codec_context
+        self._skips = stream.codec.canonical_name in _SKIPPING and not counts
+        self._wanted = frozenset(wanted)
         self._packets = packets
         self._starts = starts
         self._counts = counts
@@ -136,11 +148,13 @@ class _Reader:
     def _decode_next(self) -> None:
         if self._next > len(self._packets):
             raise MediaError(
-                f"The video ends early: {self._given} of its {len(self._starts)} frames can be "
-                "decoded. Send the file again, whole."
+                f"The video ends early: not all of its {len(self._starts)} frames can be decoded. "
+                "Send the file again, whole."
             )
         packet = self._packets[self._next] if self._next < len(self._packets) else None
         self._next += 1
+        if self._skips and packet:
+            self._decoder.skip_frame = "DEFAULT" if _time(packet) in self._wanted else "NONREF"
         for frame in self._decoder.decode(packet):
             if self._counts:
                 frame.pts = self._starts[min(self._given, len(self._starts) - 1)]

@@ -96,6 +96,7 @@ class OpenVino:
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": threads,
+            "ENABLE_CPU_PINNING": False,  # as our backend does, which shares the cores with others
         }
         if self._has_bf16():
             settings["INFERENCE_PRECISION_HINT"] = "bf16"

@@ -10,7 +10,6 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from builder.checkpoints import Variants
 from builder.onnx_export import dims_of_value
-from builder.repository import DECODING
 from builder.triton_config import config_from_file, config_from_source
 from clip_har.contract import (
     CLASSIFIER_TEMPORAL,
@@ -25,6 +24,7 @@ from clip_har.contract import (
     HAR_TIMELINE,
     HAR_ZERO_SHOT,
     MODELS,
+    PREPROCESS,
     TEMPORAL,
     TEXT_EMBEDDER,
     TEXT_ENCODER,
@@ -174,7 +174,9 @@ def test_the_steps_of_an_ensemble_fit_together(built: Path, model: ServedModel) 
         assert flowing[spec.name] == (spec.dtype, spec.axes)
 
 
-@pytest.mark.parametrize("model", DECODING, ids=lambda model: model.name)
+@pytest.mark.parametrize(
+    "model", [PREPROCESS, HAR_STREAM, HAR_TIMELINE], ids=lambda model: model.name
+)
 def test_models_that_decode_are_told_what_the_checkpoint_decides(
     built: Path, variants: Variants, model: ServedModel
 ) -> None:

@@ -126,3 +126,23 @@ def test_exif_that_cannot_be_read_is_no_reason_to_refuse() -> None:
     data = encoded(Image.fromarray(noise(20, 20)), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff\1")
     frames, _ = frames_from_media(data, 1, 20, Limits())
     assert frames.shape == (1, 20, 20, 3)
+
+
+def test_scaled_decoding_of_a_jpeg_is_near_the_exact_one_and_off_unless_asked(
+    reference: Reference,
+) -> None:
+    smooth = Image.fromarray(noise(20, 15)).resize((1000, 750), Image.Resampling.BICUBIC)
+    data = encoded(smooth, "JPEG")
+    exact, _ = frames_from_media(data, 8, 64, Limits())
+    assert np.array_equal(exact[0], reference(Image.open(io.BytesIO(data)), 64))
+    scaled, _ = frames_from_media(data, 8, 64, Limits(), scaled_jpeg=True)
+    difference = np.abs(exact.astype(int) - scaled.astype(int))
+    assert scaled.shape == exact.shape
+    assert 0 < difference.mean() < 3
+
+
+def test_a_jpeg_of_less_than_twice_the_input_is_never_scaled() -> None:
+    data = encoded(Image.fromarray(noise(230, 230)), "JPEG")
+    exact, _ = frames_from_media(data, 8, 64, Limits())
+    scaled, _ = frames_from_media(data, 8, 64, Limits(), scaled_jpeg=True)
+    assert np.array_equal(exact, scaled)

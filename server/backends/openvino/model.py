@@ -22,6 +22,10 @@ from fitting import fitted, with_any_batch
 from server.backends.batched_model import Arrays, BatchedModel
 from server.backends.model_settings import Table, check_features, graph_path, parameters_of
 
+UNPINNED = {"ENABLE_CPU_PINNING": "NO"}
+"""Left alone, OpenVINO ties its threads to cores, in every process to the first ones: instances
+would share a core while others idle, and wait there for whoever decodes."""
+
 
 class TritonPythonModel(BatchedModel):
     """One instance of one model: an OpenVINO inference request on the CPU."""
@@ -42,7 +46,7 @@ class TritonPythonModel(BatchedModel):
             )
         if max_batch and options.pads and not options.fixes_batch:
             model = with_any_batch(model)
-        core.set_property(options.device, properties_of(parameters_of(config)))
+        core.set_property(options.device, properties_of(parameters_of(config)) | UNPINNED)
         automatic = {"ALLOW_AUTO_BATCHING": max_batch > 0 and not options.fixes_batch}
         request = core.compile_model(model, options.device, automatic).create_infer_request()
         return OpenVINOGraph(request, max_batch, options)
