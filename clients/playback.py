@@ -98,5 +98,5 @@ def _opened(source: str) -> Generator[Any]:
     try:
         with closing(av.open(source, timeout=(OPEN_SECONDS, READ_SECONDS), **settings)) as opened:
             yield opened
-    except av.error.FFmpegError as error:
+    except av.FFmpegError as error:
         raise ValueError(f"{source}: cannot be read: {error.strerror}.") from error

@@ -71,14 +71,14 @@ class Segmenter:
     def add(self, centre: float, probs: Floats) -> list[Segment]:
         """Takes the next window, its middle in seconds; gives the segments known to be over."""
         shares = np.append((1 - DOUBT) * probs + DOUBT / len(probs), self._min_score)  # (K + 1,)
-        told = np.log(shares)
+        told: Floats = np.log(shares)
         if self._windows:
             self._change(centre, shares)
-            self._scores = self._scores + self._weight * told
+            self._scores = (self._scores + self._weight * told).astype(np.float32)
         else:
             self._logs = np.zeros_like(told)
             self._runs = [_Run(label, 0.0, 0, self._logs, None) for label in range(len(told))]
-            self._scores = self._weight * told
+            self._scores = (self._weight * told).astype(np.float32)
         self._logs = self._logs + told
         self._windows += 1
         self._centre, self._shares = centre, shares

@@ -47,5 +47,5 @@ async def _looking(
     """What a frame is given to; the stack ends it."""
     if not await triton.serves(HAR_STREAM):
         return partial(recognizer.classify, top_k=TOP_K)
-    stream = await recognizer.stream(top_k=TOP_K)
+    stream = recognizer.stream(top_k=TOP_K)
     return (await stack.enter_async_context(stream)).send
