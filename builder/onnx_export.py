@@ -59,7 +59,9 @@ def onnx_from_graph(
 def sanitized(proto: onnx.ModelProto) -> onnx.ModelProto:
     """A graph without what can be worked out beforehand, and without what nobody needs."""
     import onnx_graphsurgeon as surgeon  # pyright: ignore[reportMissingTypeStubs]
-    from polygraphy.backend.onnx.loader import fold_constants
+    from polygraphy.backend.onnx import (
+        fold_constants,  # pyright: ignore[reportAttributeAccessIssue]  (exported as it is imported)
+    )
     from polygraphy.logger import G_LOGGER
 
     with G_LOGGER.verbosity(G_LOGGER.CRITICAL):

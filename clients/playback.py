@@ -87,6 +87,7 @@ def in_real_time(frames: Iterable[Frame]) -> Iterator[Frame]:
 @contextmanager
 def _opened(source: str) -> Generator[Any]:
     import av
+    from av.error import FFmpegError
 
     settings: dict[str, Any] = {}
     if source.startswith(CAMERA):
@@ -98,5 +99,5 @@ def _opened(source: str) -> Generator[Any]:
     try:
         with closing(av.open(source, timeout=(OPEN_SECONDS, READ_SECONDS), **settings)) as opened:
             yield opened
-    except av.FFmpegError as error:
+    except FFmpegError as error:
         raise ValueError(f"{source}: cannot be read: {error.strerror}.") from error
