@@ -42,7 +42,7 @@ from clip_har.contract import (
 from clip_har.spec import ModelSpec, TemporalKind
 from clip_har.tokenizer import TOKENIZER_FILE
 
-PUBLIC: dict[TemporalKind, tuple[ServedModel, ...]] = {
+PUBLIC_MODELS: dict[TemporalKind, tuple[ServedModel, ...]] = {
     "mean": (HAR_BASE,),
     "attention_motion": (
         HAR_TEMPORAL,
@@ -114,7 +114,7 @@ def write_repository(
 
     Raises ValueError where a source does not fit the contract.
     """
-    others = [model for kind in kinds for model in (*SCRIPTED[kind], *PUBLIC[kind])]
+    others = [model for kind in kinds for model in (*SCRIPTED[kind], *PUBLIC_MODELS[kind])]
     others += [HAR_ENSEMBLE] if MIXTURE in graphs else []
     parameters = _parameters(sources, spec)
     usual = {**spec.sizes, **USUAL, "T": spec.frames}

@@ -1,6 +1,6 @@
 """int8 graphs of the small pretrained CLIP: calibrated on clips they pass, on noise they do not."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from builder.engines.onnx_runtime import OnnxRuntime
 from builder.gate import Figures, cosine_figures, judged
 from builder.graph_store import GraphStore
 from builder.held_out import frame_embeds_of_clips, frames_of_clips
+from builder.onnx_export import onnx_from_graph
 from builder.profile import BuildProfile
 from builder.quantization import layer_errors
 from clip_har.contract import FRAMES, VISION_ENCODER
@@ -50,7 +51,9 @@ def noise(calibration: Feeds) -> Feeds:
 
 
 @pytest.fixture(scope="module")
-def store(data_set: DataSet, calibration: Feeds, tmp_path_factory) -> GraphStore:
+def store(
+    data_set: DataSet, calibration: Feeds, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GraphStore]:
     source = str(ROOT / "assets" / "mocap-clip")
     clip = clip_from_pretrained(source)
     spec = ModelSpec(
@@ -64,7 +67,7 @@ def store(data_set: DataSet, calibration: Feeds, tmp_path_factory) -> GraphStore
         preprocessing=preprocessing_of(source, clip.config),
     )
     torch.manual_seed(0)
-    return GraphStore(
+    made = GraphStore(
         folder=tmp_path_factory.mktemp("graphs"),
         variants=Variants({"mean": CLIPHARModel(spec, clip).eval()}, {}),
         opset=20,
@@ -73,6 +76,9 @@ def store(data_set: DataSet, calibration: Feeds, tmp_path_factory) -> GraphStore
         made_from="tests",
         threads=1,
     )
+    with pytest.MonkeyPatch.context() as patched:  # other tests have builds copy their graphs
+        patched.setattr("builder.graph_store.onnx_from_graph", onnx_from_graph)
+        yield made
 
 
 @pytest.fixture(scope="module")

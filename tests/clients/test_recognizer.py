@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from clients.backoff import Backoff
 from clients.errors import (
     DeadlineExceeded,
     InvalidMedia,
@@ -137,7 +138,8 @@ def test_a_full_queue_is_overload(stand_in: RunningServer, recognizer: Recognize
     urls: dict[Protocol, str] = {"grpc": stand_in.grpc_url, "http": stand_in.http_url}
 
     def ask(_: int) -> str:
-        with Recognizer(urls[recognizer.protocol], protocol=recognizer.protocol) as one:
+        url, protocol = urls[recognizer.protocol], recognizer.protocol
+        with Recognizer(url, protocol=protocol, backoff=Backoff(tries=1)) as one:
             try:
                 return one.classify(frame((255, 0, 0)), "har_slow").predictions[0].label
             except ServerOverloaded as error:

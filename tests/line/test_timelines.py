@@ -4,6 +4,7 @@ K classes.
 """
 
 import queue
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import tritonclient.grpc
 import tritonclient.http
 from tritonclient.utils import InferenceServerException
 
+from builder.triton_config import config_from_file, text_from_config
 from clip_har.contract import (
     END,
     HAR_TEMPORAL,
@@ -40,6 +42,23 @@ from server.process import RunningServer
 pytestmark = pytest.mark.triton
 Client = tritonclient.grpc.InferenceServerClient
 RATE = 12
+
+
+@pytest.fixture(scope="module")
+def line(
+    built: Path, serve: Callable[[Path], RunningServer], tmp_path_factory: pytest.TempPathFactory
+) -> RunningServer:
+    """A server whose timelines change at the slightest doubt, which is all that a model of random
+    weights has.
+    """
+    repository = tmp_path_factory.mktemp("timelines") / "model_repository"
+    shutil.copytree(built / "model_repository", repository)
+    path = repository / HAR_TIMELINE.name / "config.pbtxt"
+    config = config_from_file(path)
+    config.parameters["change_cost"].string_value = "0.01"
+    config.parameters["min_score"].string_value = "0.001"
+    path.write_text(text_from_config(config))
+    return serve(repository)
 
 
 @pytest.fixture
