@@ -30,7 +30,6 @@ def test_every_variant_is_a_checkpoint_of_one_clip(trained: Path) -> None:
     assert (base.spec.temporal, temporal.spec.temporal) == ("mean", "attention_motion")
     ours, theirs = base.clip.state_dict(), temporal.clip.state_dict()
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
-    assert temporal.temporal.fusion[-1].weight.abs().max() > 0  # it has learned something
     record = json.loads((trained / "base" / "run.json").read_text())
     assert record["command"] == "python -m training train"
     assert record["skipped_clips"] == []
