@@ -87,6 +87,16 @@ def test_help_is_light(package: str) -> None:
     assert imported & heavy == set()
 
 
+def test_the_client_api_is_light() -> None:
+    modules = "import clients.recognizer, clients.async_recognizer"
+    done = python("-X", "importtime", "-c", modules)
+    assert done.returncode == 0, done.stderr
+    imported = set(re.findall(r"\|\s+(\w+)$", done.stderr, re.MULTILINE))
+    assert "numpy" in imported
+    heavy = {"torch", "transformers", "grpc", "httpx2", "tritonclient", "av", "PIL", "matplotlib"}
+    assert imported & (heavy | {"pydantic", "rich", "typer"}) == set()
+
+
 def test_packages_have_empty_init_files_and_tests_have_none() -> None:
     inits = [path for package in PACKAGES for path in (ROOT / package).rglob("__init__.py")]
     assert {path.parent.name for path in inits} >= PACKAGES

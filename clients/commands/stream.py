@@ -1,10 +1,13 @@
 """`stream`: what is going on in front of a camera."""
 
+import math
+import signal
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict
 from itertools import takewhile
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -31,8 +34,8 @@ def stream(
     ],
     rate: Annotated[float, typer.Option(min=0.1, help="Frames to send in a second.")] = 5.0,
     seconds: Annotated[
-        float | None, typer.Option(min=0, help="Stop then.", show_default="Ctrl-C or the end")
-    ] = None,
+        float, typer.Option(min=0, help="Stop then.", show_default="at the end, or at Ctrl-C")
+    ] = math.inf,
     model: Model = HAR_STREAM.name,
     top_k: TopK = 3,
     render: Render = None,
@@ -52,13 +55,16 @@ def stream(
 
     form = form_of(json, csv)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
-    with closing(frames_of_source(source)) as opened, Recognizer(url, protocol=protocol) as asked:
-        shown: Iterable[Frame] = opened if is_live(source) else in_real_time(opened)
-        if seconds is not None:
-            shown = takewhile(lambda frame: frame.time < seconds, shown)
+    with (
+        closing(frames_of_source(source)) as opened,
+        Recognizer(url, protocol=protocol) as asked,
+        _interruption() as interrupted,
+    ):
+        played: Iterable[Frame] = opened if is_live(source) else in_real_time(opened)
+        shown = takewhile(lambda one: not interrupted() and one.time < seconds, played)
         settings = LiveSettings(model, top_k, rate)
         seen = seen_live(asked, shown, settings, lambda said: errors.print(escape(said)))
-        drawn = _printed(_until_interrupt(seen), form)
+        drawn = _printed(seen, form)
         if render:
             _render(drawn, render)
         else:
@@ -66,13 +72,20 @@ def stream(
                 pass
 
 
-def _until_interrupt(seen: "Generator[Seen]") -> "Generator[Seen]":
-    """Ctrl-C is the way to stop a camera: what was seen until then counts."""
+@contextmanager
+def _interruption() -> Generator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed: it ends a video in good order, the second time at once."""
+    pressed = Event()
+
+    def press(*_: object) -> None:
+        pressed.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, press)
     try:
-        with closing(seen):
-            yield from seen
-    except KeyboardInterrupt:
-        pass
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _printed(seen: "Iterable[Seen]", form: "Form") -> "Generator[tuple[Frame, Caption]]":

@@ -4,8 +4,11 @@ import csv
 import io
 import json
 import math
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import av
@@ -141,6 +144,20 @@ def test_stream_answers_frames_of_a_file_in_real_time(
     short = rows(ask("stream", clip, "--csv", "--top-k", 1, "--seconds", 0.1).out)
     assert [row["time"] for row in short] == ["0.0"]
     assert "darkening" in ask("stream", clip).out
+
+
+def test_an_interrupt_ends_a_stream_in_good_order(
+    ask: Run, movie: Callable[..., bytes], tmp_path: Path
+) -> None:
+    clip, out = tmp_path / "clip.mp4", tmp_path / "out.mp4"
+    clip.write_bytes(movie(6000, draw=lambda *_: np.full((48, 64, 3), 128, np.uint8)))
+    timer = Timer(3, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    done = ask("stream", clip, "--render", out)
+    timer.join()
+    assert done.code == 0
+    with av.open(str(out)) as container:
+        assert 0 < len(list(container.decode(video=0))) < 6000
 
 
 def test_timeline_prints_draws_and_renders(ask: Run, clip: Path, tmp_path: Path) -> None:

@@ -28,12 +28,15 @@ class TritonPythonModel:
         """Sends the responses of one video after another; returns when the last is done."""
         for request in requests:
             sender = request.get_response_sender()
+            refused = None
             try:
                 self._send_segments(request, sender)
             except Exception as error:
                 if not sender.is_cancelled():
-                    sender.send(refusal(pb_utils, "har_timeline", error))
-            sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+                    refused = refusal(pb_utils, "har_timeline", named(error))
+            # An error is the last response: Triton 2.51 dies of one that follows it on a stream
+            # whose sender wants statuses (the header triton_grpc_error).
+            sender.send(refused, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     def _send_segments(self, request: object, sender: object) -> None:
         media = pb_utils.get_input_tensor_by_name(request, MEDIA.name).as_numpy()  # (1, 1)
@@ -48,3 +51,8 @@ class TritonPythonModel:
                     pb_utils.Tensor(PROBS.name, segment.probs[None]),  # (1, K)
                 ]
                 sender.send(pb_utils.InferenceResponse(tensors))
+
+
+def named(error: Exception) -> Exception:
+    """Says which input is to blame: a stream's errors have no status that would tell."""
+    return ValueError(f"{MEDIA.name}: {error}") if isinstance(error, ValueError) else error
