@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from transformers import CLIPTokenizer
 
 from builder.graphs import PUBLIC, SHARED_GRAPHS, VARIANT_GRAPHS
 from clip_har.checkpoint import (
@@ -31,10 +33,21 @@ class Variants:
     """Models by their temporal module."""
     folders: dict[TemporalKind, Path]
     """Where each was read from."""
-    mixture: Mixture | None = None
-    """The ensemble of them, where training has fitted one."""
     ensemble_file: Path | None = None
-    """Where that was read from."""
+    """The ensemble of them, where training has fitted one."""
+
+    @cached_property
+    def mixture(self) -> Mixture | None:
+        """The ensemble as a module, made when it is asked for: it encodes texts of all classes."""
+        if self.ensemble_file is None:
+            return None
+        ensemble = Ensemble.from_json(self.ensemble_file)
+        named = {self.folders[kind].name: model for kind, model in self.models.items()}
+        with torch.inference_mode():
+            texts = text_bank(
+                self.any_model.clip, self._tokenizer(), self.spec.labels, self.spec.prompts
+            )
+            return Mixture(ensemble, named, texts.clone()).eval()
 
     @property
     def spec(self) -> ModelSpec:
@@ -49,7 +62,7 @@ class Variants:
     def graphs(self) -> list[ServedModel]:
         """The graphs that they are served as: what they share, what each has, the mixture."""
         own = [graph for kind in self.models for graph in VARIANT_GRAPHS[kind]]
-        return [*SHARED_GRAPHS, *own, *([MIXTURE] if self.mixture else [])]
+        return [*SHARED_GRAPHS, *own, *([MIXTURE] if self.ensemble_file else [])]
 
     def places(self) -> dict[str, Path]:
         """Where each public model was read from."""
@@ -77,10 +90,12 @@ class Variants:
 
     def class_tokens(self) -> Tensor:
         """The sentences of all classes as token ids, (N, L)."""
-        tokenizer = tokenizer_from_checkpoint(next(iter(self.folders.values())), self.any_model)
         spec = self.spec
         texts = [text for label in spec.labels for text in sentences(label, spec.prompts)]
-        return tokenizer(texts, padding=True, return_tensors="pt").input_ids
+        return self._tokenizer()(texts, padding=True, return_tensors="pt").input_ids
+
+    def _tokenizer(self) -> CLIPTokenizer:
+        return tokenizer_from_checkpoint(next(iter(self.folders.values())), self.any_model)
 
 
 def member_name(name: str) -> str:
@@ -109,29 +124,18 @@ def variants_from_folder(folder: Path) -> Variants:
     ensemble_file = folder / ENSEMBLE_FILE
     if not ensemble_file.is_file():
         return Variants(models, places)
-    mixture = _mixture(ensemble_from_folder(folder), models, places, ensemble_file)
-    return Variants(models, places, mixture, ensemble_file)
+    _check_members(ensemble_from_folder(folder), places, ensemble_file)
+    return Variants(models, places, ensemble_file)
 
 
-@torch.inference_mode()
-def _mixture(
-    ensemble: Ensemble,
-    models: dict[TemporalKind, CLIPHARModel],
-    places: dict[TemporalKind, Path],
-    file: Path,
-) -> Mixture:
-    named = {places[kind].name: model for kind, model in models.items()}
-    wanted = {member.checkpoint for member in ensemble.members}
-    if missing := sorted(wanted - named.keys()):
+def _check_members(ensemble: Ensemble, places: Mapping[TemporalKind, Path], file: Path) -> None:
+    names = {place.name for place in places.values()}
+    if missing := sorted({member.checkpoint for member in ensemble.members} - names):
         raise ValueError(
             f"{file}: its members need the checkpoints {', '.join(missing)}, but beside it are "
-            f"{', '.join(sorted(named))}. Train the run again, or delete the file to build "
+            f"{', '.join(sorted(names))}. Train the run again, or delete the file to build "
             "without an ensemble."
         )
-    model, place = next(iter(models.values())), next(iter(places.values()))
-    tokenizer = tokenizer_from_checkpoint(place, model)
-    texts = text_bank(model.clip, tokenizer, model.spec.labels, model.spec.prompts)
-    return Mixture(ensemble, named, texts.clone()).eval()
 
 
 def _check_shared(

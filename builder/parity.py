@@ -32,7 +32,6 @@ from clip_har.contract import (
     VISION_ENCODER,
     ServedModel,
 )
-from clip_har.nn.model import CLIPHARModel
 
 Array = NDArray[np.float32]
 
@@ -169,13 +168,18 @@ class Chain:
 
 
 @torch.inference_mode()
-def check_texts(model: CLIPHARModel, chain: Chain, tokens: Tensor, budget: Budget) -> None:
-    """Compares embeddings of texts (N, L); raises ValueError where they differ too much."""
-    exact, given = model.encode_texts(tokens).numpy(), chain.texts(tokens.numpy())
-    cosine = min_cosine(list(exact), list(given))
+def class_text_embeds(variants: Variants, chain: Chain) -> tuple[Tensor, Tensor]:
+    """The sentences of all classes by the trained model and by its engine, (N, D) each."""
+    tokens = variants.class_tokens()
+    return variants.any_model.encode_texts(tokens), torch.from_numpy(chain.texts(tokens.numpy()))
+
+
+def check_texts(exact: Tensor, given: Tensor, budget: Budget) -> None:
+    """Compares embeddings of texts (N, D); raises ValueError where they differ too much."""
+    cosine = min_cosine(list(exact.numpy()), list(given.numpy()))
     if cosine < budget.min_cosine:
         raise ValueError(
-            f"{TEXT_ENCODER.name}: the graph does not equal the trained model on {len(tokens)} "
+            f"{TEXT_ENCODER.name}: the graph does not equal the trained model on {len(exact)} "
             f"texts: cosine {cosine:.6f} (at least {budget.min_cosine}). Nothing is published."
         )
 

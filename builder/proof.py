@@ -5,7 +5,7 @@ from pathlib import Path
 
 from builder.checkpoints import Variants
 from builder.engines.engine import Session
-from builder.parity import Answer, Chain, Parity, check_texts, torch_answers
+from builder.parity import Answer, Chain, Parity, check_texts, class_text_embeds, torch_answers
 from builder.profile import BuildProfile
 from builder.zero_shot import zero_shot_parities
 from clip_har.contract import HAR_ZERO_SHOT, ServedModel
@@ -31,7 +31,8 @@ def proof_of_engines(
     """Compares torch with the engines; raises ValueError over the budget."""
     chain = Chain(sessions)
     parity = {name: Parity() for name in variants.places()}
-    zero_shot = zero_shot_parities(variants, chain)
+    texts = class_text_embeds(variants, chain)
+    zero_shot = zero_shot_parities(variants, chain, *texts)
     clips: list[ReferenceClip] = []
     size = variants.spec.preprocessing.image_size
     samples = parity_samples(data_set, variants.spec.labels, CLIPS)
@@ -53,7 +54,7 @@ def proof_of_engines(
         clips.append(ReferenceClip(path=sample.path, sha256=sample.sha256, models=told))
     for name, figures in parity.items():
         figures.check(name, profile.budget, trained=trained)
-    check_texts(variants.any_model, chain, variants.class_tokens(), profile.budget)
+    check_texts(*texts, profile.budget)
     worst = max(figures.max_probability_error for figures in parity.values())
     for one in zero_shot.values():
         parity[HAR_ZERO_SHOT.name] = one.parity

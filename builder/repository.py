@@ -23,17 +23,13 @@ from builder.triton_config import (
 )
 from clip_har.contract import (
     HAR_BASE,
-    HAR_EMBED,
     HAR_ENSEMBLE,
     HAR_STREAM,
-    HAR_TEMPORAL,
-    HAR_TEMPORAL_FRAMES,
-    HAR_TEXT_EMBED,
     HAR_TIMELINE,
-    HAR_ZERO_SHOT,
     LABELS_FILE,
     MIXTURE,
     PREPROCESS,
+    PUBLIC_MODELS,
     RESIZE,
     TEXT_EMBEDDER,
     TEXT_ENCODER,
@@ -42,16 +38,10 @@ from clip_har.contract import (
 from clip_har.spec import ModelSpec, TemporalKind
 from clip_har.tokenizer import TOKENIZER_FILE
 
-PUBLIC_MODELS: dict[TemporalKind, tuple[ServedModel, ...]] = {
+CALLED: dict[TemporalKind, tuple[ServedModel, ...]] = {
     "mean": (HAR_BASE,),
-    "attention_motion": (
-        HAR_TEMPORAL,
-        HAR_EMBED,
-        HAR_TEMPORAL_FRAMES,
-        HAR_ZERO_SHOT,
-        HAR_TEXT_EMBED,
-        HAR_STREAM,
-        HAR_TIMELINE,
+    "attention_motion": tuple(
+        model for model in PUBLIC_MODELS if model not in (HAR_BASE, HAR_ENSEMBLE)
     ),
 }
 """What people call of a variant, beside the graphs it is made of."""
@@ -114,7 +104,7 @@ def write_repository(
 
     Raises ValueError where a source does not fit the contract.
     """
-    others = [model for kind in kinds for model in (*SCRIPTED[kind], *PUBLIC_MODELS[kind])]
+    others = [model for kind in kinds for model in (*SCRIPTED[kind], *CALLED[kind])]
     others += [HAR_ENSEMBLE] if MIXTURE in graphs else []
     parameters = _parameters(sources, spec)
     usual = {**spec.sizes, **USUAL, "T": spec.frames}

@@ -5,6 +5,7 @@ embeddings, which are held to theirs, a larger one of scores. K classes, P promp
 """
 
 import torch
+from torch import Tensor
 
 from builder.checkpoints import Variants
 from builder.engines.engine import Session
@@ -18,17 +19,14 @@ from clip_har.nn.model import CLIPHARModel
 class ZeroShotParity:
     """Compares, clip by clip, the scores that follow from two embeddings."""
 
-    @torch.inference_mode()
-    def __init__(self, variants: Variants, model: CLIPHARModel, chain: Chain) -> None:
+    def __init__(
+        self, model: CLIPHARModel, similarity: Session, exact: Tensor, given: Tensor
+    ) -> None:
+        """`exact` and `given` are the classes' embeddings by torch and by the engine, (K, D)."""
         self.parity = Parity()
         self._model = model
-        self._session: Session = chain.sessions[SIMILARITY]
-        tokens, classes = variants.class_tokens(), len(variants.spec.labels)
-        trained, served = model.encode_texts(tokens), torch.from_numpy(chain.texts(tokens.numpy()))
-        self._trained, self._served = (
-            class_embeds(rows.unflatten(0, (classes, -1)))  # (K, P, D) -> (K, D)
-            for rows in (trained, served)
-        )
+        self._session = similarity
+        self._trained, self._served = exact, given
 
     @torch.inference_mode()
     def add(self, exact: Answer, served: Answer, *, still: bool) -> None:
@@ -48,10 +46,17 @@ class ZeroShotParity:
         )
 
 
-def zero_shot_parities(variants: Variants, chain: Chain) -> dict[str, ZeroShotParity]:
-    """One for each variant that scores texts, by its public name; today that is one."""
+def zero_shot_parities(
+    variants: Variants, chain: Chain, exact: Tensor, given: Tensor
+) -> dict[str, ZeroShotParity]:
+    """One for each variant that scores texts, by its public name; today that is one.
+
+    `exact` and `given` are what torch and the engine make of the classes' sentences, (K * P, D).
+    """
+    classes = len(variants.spec.labels)
+    embeds = [class_embeds(rows.unflatten(0, (classes, -1))) for rows in (exact, given)]  # (K, D)
     return {
-        PUBLIC[kind].name: ZeroShotParity(variants, model, chain)
+        PUBLIC[kind].name: ZeroShotParity(model, chain.sessions[SIMILARITY], *embeds)
         for kind, model in variants.models.items()
         if SIMILARITY in VARIANT_GRAPHS[kind]
     }

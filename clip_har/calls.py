@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from clip_har.callee import Callee
 from clip_har.contract import ServedModel
+from clip_har.place import Place
 
 Array = NDArray[Any]
 
@@ -25,37 +25,56 @@ class Ask(Protocol):
 class Calls:
     """Asks other models of the same server."""
 
-    def __init__(self, triton: Any, callees: Mapping[ServedModel, Callee]) -> None:
-        """`callees` says where each model that is asked is served."""
+    def __init__(self, triton: Any, places: Mapping[ServedModel, Place]) -> None:
+        """`places` says where each model that is asked is served."""
         self._triton = triton
-        self._callees = callees
+        self._places = places
 
     def __call__(self, model: ServedModel, *inputs: Array) -> Array:
         """The one output of a model; raises RuntimeError with what it said where it fails."""
-        callee, (output,) = self._callees[model], model.outputs
-        request = self._triton.InferenceRequest(
-            model_name=callee.model,
-            model_version=callee.version,
-            requested_output_names=[output.name],
+        return self._output(model, self._request(model, inputs).exec())
+
+    async def soon(self, model: ServedModel, *inputs: Array) -> Array:
+        """The same, while others are asked too."""
+        return self._output(model, await self._request(model, inputs).async_exec())
+
+    def _request(self, model: ServedModel, inputs: tuple[Array, ...]) -> Any:
+        place = self._places[model]
+        return self._triton.InferenceRequest(
+            model_name=place.model,
+            model_version=place.version,
+            requested_output_names=[output.name for output in model.outputs],
             inputs=[
                 self._triton.Tensor(spec.name, np.ascontiguousarray(values))
                 for spec, values in zip(model.inputs, inputs, strict=True)
             ],
             preferred_memory=self._triton.PreferredMemory(self._triton.TRITONSERVER_MEMORY_CPU),
         )
-        answer = request.exec()
+
+    def _output(self, model: ServedModel, answer: Any) -> Array:
         if answer.has_error():
-            raise RuntimeError(f"{callee}: {answer.error().message()}")
+            raise RuntimeError(f"{self._places[model]}: {answer.error().message()}")
+        (output,) = model.outputs
         # A copy: the array lies in shared memory that goes back with the answer.
         return self._triton.get_output_tensor_by_name(answer, output.name).as_numpy().copy()
 
 
-def refusal(triton: Any, model: str, error: Exception) -> Any:
-    """A response without an answer: a ValueError is for the sender, other errors for the log."""
-    if isinstance(error, ValueError):
+def refusal(
+    triton: Any,
+    model: str,
+    error: Exception,
+    *,
+    task: str = "",
+    for_sender: type[Exception] = ValueError,
+) -> Any:
+    """A response without an answer: errors of one type are for the sender, others for the log.
+
+    `task` says what failed, where that is not the model's name.
+    """
+    if isinstance(error, for_sender):
         message, code = str(error), triton.TritonError.INVALID_ARG
     else:
         triton.Logger.log_error(f"{model}: {type(error).__name__}: {error}")
-        message = f"{model} failed ({type(error).__name__}); the server's log says more."
+        message = f"{task or model} failed ({type(error).__name__}); the server's log says more."
         code = triton.TritonError.INTERNAL
     return triton.InferenceResponse(error=triton.TritonError(message, code))

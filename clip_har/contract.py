@@ -105,11 +105,7 @@ GRAPHS = (
 PUBLIC_CLASSIFIERS = (HAR_BASE, HAR_TEMPORAL)
 """Models that a client asks for the action in a piece of media."""
 
-MODELS = (
-    PREPROCESS,
-    RESIZE,
-    TEXT_EMBEDDER,
-    *GRAPHS,
+PUBLIC_MODELS = (
     *PUBLIC_CLASSIFIERS,
     HAR_ENSEMBLE,
     HAR_EMBED,
@@ -119,6 +115,9 @@ MODELS = (
     HAR_STREAM,
     HAR_TIMELINE,
 )
+"""Models that clients call."""
+
+MODELS = (PREPROCESS, RESIZE, TEXT_EMBEDDER, *GRAPHS, *PUBLIC_MODELS)
 """Every model of the repository."""
 
 LABELS_FILE = "labels.txt"

@@ -1,6 +1,7 @@
 """The parameters in a Python model's config.pbtxt, as typed settings."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from clip_har.config import Config
@@ -9,6 +10,18 @@ BACKEND_PARAMETERS = ("EXECUTION_ENV_PATH", "FORCE_CPU_ONLY_INPUT_TENSORS")
 """Parameters that Triton's Python backend reads itself."""
 PLACEHOLDER = "filled in by the builder"
 Settings = TypeVar("Settings", bound=Config)
+
+
+@contextmanager
+def load_explained(triton: Any) -> Generator[None]:
+    """Has a ValueError fail the load of a model, with one line that says why.
+
+    `triton` is the module that exists only in the processes that Triton starts.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise triton.TritonModelException(str(error).replace("\n", " ")) from None
 
 
 def settings_from_config(config: Mapping[str, Any], settings: type[Settings]) -> Settings:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, Json
 
 from clip_har.config import Config
+from clip_har.contract import TEXT_ENCODER, ServedModel
 from clip_har.labels import sentences
 from clip_har.place import Place, place_from_text
 from clip_har.tokenizer import Tokenizer, padded
@@ -45,9 +46,9 @@ class TextSettings(Config):
     """Which text encoder to call, MODEL/VERSION."""
 
     @property
-    def text_encoder(self) -> Place:
+    def places(self) -> dict[ServedModel, Place]:
         """Which text encoder to call."""
-        return place_from_text(self.call_text_encoder)
+        return {TEXT_ENCODER: place_from_text(self.call_text_encoder)}
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,10 @@ from typing import Any
 
 from clip_har.contract import (
     FRAME,
-    HAR_EMBED,
-    HAR_ENSEMBLE,
     HAR_STREAM,
-    HAR_TEMPORAL_FRAMES,
-    HAR_TEXT_EMBED,
-    HAR_ZERO_SHOT,
+    HAR_TIMELINE,
     MEDIA,
-    PUBLIC_CLASSIFIERS,
+    PUBLIC_MODELS,
     RAW_FRAMES,
     TEXTS,
     TIMES,
@@ -27,15 +23,7 @@ from clip_har.contract import (
     TensorSpec,
 )
 
-PUBLIC_MODELS = (
-    *PUBLIC_CLASSIFIERS,
-    HAR_ENSEMBLE,
-    HAR_EMBED,
-    HAR_TEMPORAL_FRAMES,
-    HAR_ZERO_SHOT,
-    HAR_TEXT_EMBED,
-    HAR_STREAM,
-)
+ASKED = tuple(model for model in PUBLIC_MODELS if model is not HAR_TIMELINE)
 """Models that a little input over HTTP gets an answer from.
 
 A question to har_timeline would have to wait for the long videos before it.
@@ -66,7 +54,7 @@ def check_models(http_url: str, timeout: float) -> list[Check]:
     `timeout` is in seconds, for one answer. Raises ConnectionError where no server listens.
     """
     states = _states(_json(http_url, "POST", "/v2/repository/index", timeout))
-    public = [model for model in PUBLIC_MODELS if model.name in states]
+    public = [model for model in ASKED if model.name in states]
     asked = {model.name for model in public}
     return [_inferred(http_url, model, timeout) for model in public] + [
         Check(name, None if state == "READY" else f"is {state}", "state", 0.0)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from clip_har.ensemble import Ensemble, EnsembleMember
 from clip_har.nn.head import probabilities
-from clip_har.nn.model import CLIPHARModel
+from clip_har.nn.model import CLIPHARModel, Recognition
 
 
 class Mixture(nn.Module):
@@ -41,7 +41,12 @@ class Mixture(nn.Module):
 
     def logits(self, frame_embeds: Tensor, times: Tensor) -> dict[str, Tensor]:
         """What each member that counts says before its temperature, (B, K), by its name."""
-        return {member.name: self._logits(member, frame_embeds, times) for member in self.heard()}
+        heard = self.heard()
+        seen = {
+            checkpoint: self._model(checkpoint).recognise(frame_embeds, times)
+            for checkpoint in dict.fromkeys(member.checkpoint for member in heard)
+        }
+        return {member.name: self._logits(member, seen[member.checkpoint]) for member in heard}
 
     def heard(self) -> list[EnsembleMember]:
         """The members whose weight is not zero."""
@@ -58,10 +63,12 @@ class Mixture(nn.Module):
             )
         )
 
-    def _logits(self, member: EnsembleMember, frame_embeds: Tensor, times: Tensor) -> Tensor:
-        model = self.models[member.checkpoint]
-        assert isinstance(model, CLIPHARModel)
-        seen = model.recognise(frame_embeds, times)
+    def _logits(self, member: EnsembleMember, seen: Recognition) -> Tensor:
         if member.reads == "head":
             return seen.logits
-        return model.text_logits(seen.embedding, self.class_texts)
+        return self._model(member.checkpoint).text_logits(seen.embedding, self.class_texts)
+
+    def _model(self, checkpoint: str) -> CLIPHARModel:
+        model = self.models[checkpoint]
+        assert isinstance(model, CLIPHARModel)
+        return model

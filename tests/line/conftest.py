@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import tritonclient.grpc
 
 from clients.recognizer import Recognizer
 from clip_har.contract import HAR_BASE, HAR_TEMPORAL
@@ -16,6 +17,13 @@ from server.process import RunningServer
 def line(built: Path, serve: Callable[[Path], RunningServer]) -> RunningServer:
     """A server on the built repository."""
     return serve(built / "model_repository")
+
+
+@pytest.fixture
+def client(line: RunningServer) -> Iterator[tritonclient.grpc.InferenceServerClient]:
+    """NVIDIA's own client, connected to the line of the test's module."""
+    with tritonclient.grpc.InferenceServerClient(line.grpc_url) as connected:
+        yield connected
 
 
 @pytest.fixture(params=["grpc", "http"])
@@ -33,6 +41,12 @@ def models(checkpoints: Path) -> dict[str, CLIPHARModel]:
     return {
         name: CLIPHARModel.from_pretrained(checkpoints / folder) for name, folder in folders.items()
     }
+
+
+@pytest.fixture(scope="session")
+def model(models: dict[str, CLIPHARModel]) -> CLIPHARModel:
+    """The temporal variant."""
+    return models[HAR_TEMPORAL.name]
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """How the live line treats what waits, and what it remembers: time-outs, priorities, the cache."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,6 @@ from tritonclient.utils import InferenceServerException
 from server.process import RunningServer, prepare
 
 pytestmark = pytest.mark.triton
-
-
-@pytest.fixture
-def client(line: RunningServer) -> Iterator[Any]:
-    with tritonclient.grpc.InferenceServerClient(line.grpc_url) as connected:
-        yield connected
 
 
 def media(clip: bytes) -> list[Any]:

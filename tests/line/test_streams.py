@@ -5,7 +5,7 @@ T frames of a window, K classes.
 
 import io
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
-from clip_har.contract import FRAME, HAR_STREAM, HAR_TEMPORAL, PROBS, VISION_ENCODER
+from clip_har.contract import FRAME, HAR_STREAM, PROBS, VISION_ENCODER
 from clip_har.dataset import DataSet
 from clip_har.limits import Limits
 from clip_har.media import clip_from_media, pixels_from_picture
@@ -31,17 +31,6 @@ pytestmark = pytest.mark.triton
 RATE = 5
 IDS = itertools.count(1)
 Client = tritonclient.grpc.InferenceServerClient
-
-
-@pytest.fixture
-def client(line: RunningServer) -> Iterator[Client]:
-    with Client(line.grpc_url) as connected:
-        yield connected
-
-
-@pytest.fixture(scope="session")
-def model(models: dict[str, CLIPHARModel]) -> CLIPHARModel:
-    return models[HAR_TEMPORAL.name]
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ K classes.
 import queue
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,17 +61,6 @@ def line(
     config.parameters["min_score"].string_value = "0.001"
     path.write_text(text_from_config(config))
     return serve(repository)
-
-
-@pytest.fixture
-def client(line: RunningServer) -> Iterator[Client]:
-    with Client(line.grpc_url) as connected:
-        yield connected
-
-
-@pytest.fixture(scope="session")
-def model(models: dict[str, CLIPHARModel]) -> CLIPHARModel:
-    return models[HAR_TEMPORAL.name]
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import triton_python_backend_utils as pb_utils
 
 from clip_har.calls import Calls, refusal
 from clip_har.contract import FRAME, PROBS
-from clip_har.parameters import settings_from_config
+from clip_har.parameters import load_explained, settings_from_config
 from clip_har.stream import Arrival, Streams, StreamSettings
 
 
@@ -18,11 +18,9 @@ class TritonPythonModel:
         """Reads the parameters. One that is wrong fails the load, with one line that says why."""
         config = json.loads(args["model_config"])
         idle_seconds = int(config["sequence_batching"]["max_sequence_idle_microseconds"]) / 1e6
-        try:
+        with load_explained(pb_utils):
             settings = settings_from_config(config, StreamSettings)
-            calls = Calls(pb_utils, settings.callees)
-        except ValueError as error:
-            raise pb_utils.TritonModelException(str(error).replace("\n", " ")) from None
+            calls = Calls(pb_utils, settings.places)
         self.streams = Streams(settings, idle_seconds, calls)
 
     def execute(self, requests: list) -> list:

@@ -9,7 +9,7 @@ import triton_python_backend_utils as pb_utils
 
 from clip_har.calls import Calls, refusal
 from clip_har.contract import END, MEDIA, PROBS, START
-from clip_har.parameters import settings_from_config
+from clip_har.parameters import load_explained, settings_from_config
 from clip_har.timeline import TimelineSettings, segments_from_video
 
 
@@ -18,11 +18,9 @@ class TritonPythonModel:
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Reads the parameters. One that is wrong fails the load, with one line that says why."""
-        try:
+        with load_explained(pb_utils):
             self.settings = settings_from_config(json.loads(args["model_config"]), TimelineSettings)
-            self.calls = Calls(pb_utils, self.settings.callees)
-        except ValueError as error:
-            raise pb_utils.TritonModelException(str(error).replace("\n", " ")) from None
+            self.calls = Calls(pb_utils, self.settings.places)
 
     def execute(self, requests: list) -> None:
         """Sends the responses of one video after another; returns when the last is done."""

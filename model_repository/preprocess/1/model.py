@@ -5,9 +5,10 @@ from collections.abc import Mapping
 
 import triton_python_backend_utils as pb_utils
 
+from clip_har.calls import refusal
 from clip_har.contract import FRAMES, MEDIA, TIMES
 from clip_har.media import MediaError, MediaSettings, frames_from_batch
-from clip_har.parameters import settings_from_config
+from clip_har.parameters import load_explained, settings_from_config
 
 
 class TritonPythonModel:
@@ -15,10 +16,8 @@ class TritonPythonModel:
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Reads the parameters. One that is wrong fails the load, with one line that says why."""
-        try:
+        with load_explained(pb_utils):
             self.settings = settings_from_config(json.loads(args["model_config"]), MediaSettings)
-        except ValueError as error:
-            raise pb_utils.TritonModelException(str(error).replace("\n", " ")) from None
 
     def execute(self, requests: list) -> list:
         """Answers each request by itself: an error stays with the request that caused it."""
@@ -28,19 +27,10 @@ class TritonPythonModel:
         try:
             media = pb_utils.get_input_tensor_by_name(request, MEDIA.name).as_numpy()  # (B, 1)
             frames, times = frames_from_batch(media.reshape(-1).tolist(), self.settings)
-        except MediaError as error:
-            return failure(str(error), pb_utils.TritonError.INVALID_ARG)
         except Exception as error:
-            pb_utils.Logger.log_error(f"preprocess: {type(error).__name__}: {error}")
-            return failure(
-                f"Preprocessing failed ({type(error).__name__}); the server's log says more.",
-                pb_utils.TritonError.INTERNAL,
+            return refusal(
+                pb_utils, "preprocess", error, task="Preprocessing", for_sender=MediaError
             )
         return pb_utils.InferenceResponse(
             [pb_utils.Tensor(FRAMES.name, frames), pb_utils.Tensor(TIMES.name, times)]
         )
-
-
-def failure(message: str, code: object) -> object:
-    """A response that says why there is no answer."""
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code))

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from clip_har.contract import EMBEDDINGS, NAMES, TEXT_EMBED, TEXTS, TOKENS
-from clip_har.parameters import settings_from_config
+from clip_har.calls import Calls, refusal
+from clip_har.contract import EMBEDDINGS, NAMES, TEXT_ENCODER, TEXTS
+from clip_har.parameters import load_explained, settings_from_config
 from clip_har.texts import Lookup, TextBank, TextError, TextSettings
 from clip_har.tokenizer import TOKENIZER_FILE, Tokenizer
 
@@ -19,11 +20,9 @@ class TritonPythonModel:
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Reads parameters and tokenizer. What is wrong fails the load, with one line."""
-        try:
+        with load_explained(pb_utils):
             settings = settings_from_config(json.loads(args["model_config"]), TextSettings)
-            self.encoder = settings.text_encoder
-        except ValueError as error:
-            raise pb_utils.TritonModelException(str(error).replace("\n", " ")) from None
+            self.calls = Calls(pb_utils, settings.places)
         version = Path(args["model_repository"], args["model_version"])
         self.bank = TextBank(settings, Tokenizer(version / TOKENIZER_FILE))
 
@@ -49,16 +48,16 @@ class TritonPythonModel:
                 raise TextError(f"Send either {TEXTS.name} or {NAMES.name}.")
             given = (texts or names).as_numpy()  # (B, N)
             return self.bank.look_up(given, names=texts is None)
-        except TextError as error:
-            return failure(str(error), pb_utils.TritonError.INVALID_ARG)
         except Exception as error:
-            return fault(error)
+            return refused(error)
 
     async def _encoded(self, unknown: Mapping[str, list[int]]) -> dict[str, np.ndarray] | Exception:
         """The embedding of each sentence, (D,), or why there is none."""
         portions = list(self.bank.batches(unknown))
         try:
-            answers = await asyncio.gather(*(self._called(tokens) for _, tokens in portions))
+            answers = await asyncio.gather(
+                *(self.calls.soon(TEXT_ENCODER, tokens) for _, tokens in portions)
+            )
         except Exception as error:
             return error
         return {
@@ -67,39 +66,17 @@ class TritonPythonModel:
             for sentence, row in zip(names, rows, strict=True)
         }
 
-    async def _called(self, tokens: np.ndarray) -> np.ndarray:
-        """TOKENS (R, L) to TEXT_EMBED (R, D); raises RuntimeError with the encoder's error."""
-        call = pb_utils.InferenceRequest(
-            model_name=self.encoder.model,
-            model_version=self.encoder.version,
-            requested_output_names=[TEXT_EMBED.name],
-            inputs=[pb_utils.Tensor(TOKENS.name, tokens)],
-            preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU),
-        )
-        answer = await call.async_exec()
-        if answer.has_error():
-            raise RuntimeError(answer.error().message())
-        # A copy: the array lies in shared memory that goes back with the answer.
-        return pb_utils.get_output_tensor_by_name(answer, TEXT_EMBED.name).as_numpy().copy()
-
     def _response(self, lookup: Lookup, encoded: dict[str, np.ndarray] | Exception) -> object:
         if isinstance(encoded, Exception):
             if lookup.unknown:
-                return fault(encoded)
+                return refused(encoded)
             encoded = {}
         rows = self.bank.embeddings(lookup, encoded)  # (B, N, D)
         return pb_utils.InferenceResponse([pb_utils.Tensor(EMBEDDINGS.name, rows)])
 
 
-def fault(error: Exception) -> object:
-    """The response for what is no fault of the caller."""
-    pb_utils.Logger.log_error(f"text_embedder: {type(error).__name__}: {error}")
-    return failure(
-        f"Embedding the texts failed ({type(error).__name__}); the server's log says more.",
-        pb_utils.TritonError.INTERNAL,
+def refused(error: Exception) -> object:
+    """The response where a request has no answer."""
+    return refusal(
+        pb_utils, "text_embedder", error, task="Embedding the texts", for_sender=TextError
     )
-
-
-def failure(message: str, code: object) -> object:
-    """A response that says why there is no answer."""
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code))
