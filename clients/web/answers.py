@@ -40,7 +40,8 @@ async def timed(triton: Triton, question: Awaitable[Recognition]) -> dict[str, A
     """What a model saw: labels with scores, best first, and where the time went."""
     before = await triton.spent()
     seen = await question
-    after, members = await triton.spent(), await triton.members(seen.model)
+    after = await triton.spent_since(before, seen.model)
+    members = await triton.members(seen.model)
     steps = split(seen.model, members, before, after, seen.latency_ms)
     return {
         "model": seen.model,

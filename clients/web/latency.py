@@ -59,6 +59,13 @@ def split(
         for name in members
         if name in added and added[name].requests
     ] or [Step(SERVER, asked.working_ms)]
+    worked = _within(asked.total_ms, worked)
     waiting = max(0.0, asked.total_ms - sum(step.ms for step in worked))
     network = max(0.0, latency_ms - asked.total_ms)
     return [*worked, Step(WAITING, waiting), Step(NETWORK, network)]
+
+
+def _within(total_ms: float, worked: list[Step]) -> list[Step]:
+    """The steps, shortened alike where they overlap: one may clean up after it has handed over."""
+    longer = sum(step.ms for step in worked) / total_ms if total_ms else 1.0
+    return [Step(step.name, step.ms / max(1.0, longer)) for step in worked]

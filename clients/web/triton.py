@@ -1,5 +1,6 @@
 """What a Triton server tells about itself: models, limits, and the time that each has spent."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ MOST_BYTES = 256 * 2**20
 """Largest file that is taken for any model: it is held in memory on its way."""
 NANOSECONDS = 1e6
 """In a millisecond."""
+COUNTING_TRIES, COUNTING_SECONDS = 20, 0.01
+"""How often, and after how many seconds each, it is asked whether a request is counted."""
 STATISTICS = Command("ModelStatistics", "GET", "/v2/models/stats", {})
 
 
@@ -94,6 +97,16 @@ class Triton:
         except RecognizerError:
             return {}
         return {one["name"]: _spent(one["inference_stats"]) for one in told["model_stats"]}
+
+    async def spent_since(self, before: Mapping[str, Spent], model: str) -> Mapping[str, Spent]:
+        """The same once a request to `model` is counted, which may come just after its answer."""
+        counted = before.get(model, Spent()).requests
+        for _ in range(COUNTING_TRIES):
+            told = await self.spent()
+            if not told or told.get(model, Spent()).requests > counted:
+                return told
+            await asyncio.sleep(COUNTING_SECONDS)
+        return await self.spent()
 
     async def close(self) -> None:
         """Closes the connection."""

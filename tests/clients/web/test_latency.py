@@ -44,3 +44,15 @@ def test_model_that_is_no_ensemble_is_one_step() -> None:
 
 def test_server_without_statistics_has_no_steps() -> None:
     assert split("har", MEMBERS, {}, {}, 10.0) == []
+
+
+def test_steps_that_overlap_do_not_take_longer_than_the_request() -> None:
+    after = {"har": Spent(1, 10 * MS, 0), "preprocess": Spent(1, 12 * MS, 0)}
+    after["mean_pool"] = Spent(1, 3 * MS, 0)
+    steps = split("har", MEMBERS, {}, after, 11.0)
+    assert steps == [
+        Step("preprocess", 8.0),
+        Step("temporal", 2.0),
+        Step("waiting", 0.0),
+        Step("network", 1.0),
+    ]
