@@ -1,6 +1,7 @@
 """Configurations in git, and what the builder makes of them."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import onnx
@@ -153,6 +154,13 @@ def test_an_ensemble_takes_no_larger_batch_than_its_steps(built: Path, model: Se
     limits = [served(built, known[step]).max_batch_size for step in steps]
     assert steps
     assert 1 <= config.max_batch_size <= min(limits)
+
+
+@by_ensemble
+def test_no_two_steps_of_an_ensemble_run_side_by_side(built: Path, model: ServedModel) -> None:
+    steps = served(built, model).ensemble_scheduling.step
+    for earlier, later in pairwise(steps):
+        assert set(earlier.output_map.values()) & set(later.input_map.values())
 
 
 @by_ensemble

@@ -115,7 +115,7 @@ def test_streams_at_once_are_answered_as_each_alone_and_each_frame_is_encoded_on
         together = list(threads.map(lambda film: send_all(client, film), films))
     assert encoded_frames(client) - before == sum(map(len, films))
     for one, other in zip(alone, together, strict=True):
-        assert np.abs(one - other).max() <= 1e-5
+        assert np.abs(one - other).max() <= 1e-4
     between = np.abs(together[0] - together[1]).max()
     assert between > 1e-3, "the streams look alike: this shows no cross-talk"
 
@@ -169,7 +169,7 @@ def test_a_faulty_stream_is_told_so_and_leaves_others_alone(
 
     def next_good(at: int) -> None:
         answer = send(client, key, good[at], start=at == 0, end=at == len(good) - 1)
-        assert np.abs(answer - alone[at]).max() <= 1e-5
+        assert np.abs(answer - alone[at]).max() <= 1e-4
 
     next_good(0)
     assert "must specify the START flag" in refused(client, bad, good[0])
@@ -215,4 +215,4 @@ def test_http_streams_too(client: Client, films: list[list[bytes]], line: Runnin
                 sequence_end=place == 3,
                 parameters={"time": str(place / RATE)},
             )
-            assert np.abs(told.as_numpy(PROBS.name)[0] - expected).max() <= 1e-5
+            assert np.abs(told.as_numpy(PROBS.name)[0] - expected).max() <= 1e-4
