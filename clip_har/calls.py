@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from clip_har.callee import Callee
 from clip_har.contract import ServedModel
+from clip_har.place import Place
 
 Array = NDArray[Any]
 
@@ -25,17 +25,17 @@ class Ask(Protocol):
 class Calls:
     """Asks other models of the same server."""
 
-    def __init__(self, triton: Any, callees: Mapping[ServedModel, Callee]) -> None:
-        """`callees` says where each model that is asked is served."""
+    def __init__(self, triton: Any, places: Mapping[ServedModel, Place]) -> None:
+        """`places` says where each model that is asked is served."""
         self._triton = triton
-        self._callees = callees
+        self._places = places
 
     def __call__(self, model: ServedModel, *inputs: Array) -> Array:
         """The one output of a model; raises RuntimeError with what it said where it fails."""
-        callee, (output,) = self._callees[model], model.outputs
+        place, (output,) = self._places[model], model.outputs
         request = self._triton.InferenceRequest(
-            model_name=callee.model,
-            model_version=callee.version,
+            model_name=place.model,
+            model_version=place.version,
             requested_output_names=[output.name],
             inputs=[
                 self._triton.Tensor(spec.name, np.ascontiguousarray(values))
@@ -45,7 +45,7 @@ class Calls:
         )
         answer = request.exec()
         if answer.has_error():
-            raise RuntimeError(f"{callee}: {answer.error().message()}")
+            raise RuntimeError(f"{place}: {answer.error().message()}")
         # A copy: the array lies in shared memory that goes back with the answer.
         return self._triton.get_output_tensor_by_name(answer, output.name).as_numpy().copy()
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from clip_har.callee import Callee, callee_from_text
 from clip_har.calls import Ask
 from clip_har.config import Config
 from clip_har.contract import CLASSIFIER_TEMPORAL, TEMPORAL, VISION_ENCODER, ServedModel
+from clip_har.place import Place, place_from_text
 from clip_har.preprocess import Pixels
 
 Floats = NDArray[np.float32]
@@ -40,12 +40,12 @@ class WindowSettings(Config):
     """Which classifier to call, MODEL/VERSION."""
 
     @property
-    def callees(self) -> dict[ServedModel, Callee]:
+    def places(self) -> dict[ServedModel, Place]:
         """Where the called models are served; raises ValueError for what is no MODEL/VERSION."""
         return {
-            VISION_ENCODER: callee_from_text(self.call_vision_encoder),
-            TEMPORAL: callee_from_text(self.call_temporal),
-            CLASSIFIER_TEMPORAL: callee_from_text(self.call_classifier_temporal),
+            VISION_ENCODER: place_from_text(self.call_vision_encoder),
+            TEMPORAL: place_from_text(self.call_temporal),
+            CLASSIFIER_TEMPORAL: place_from_text(self.call_classifier_temporal),
         }
 
 

@@ -13,8 +13,7 @@ from typing import Any
 from clip_har.contract import HAR_EMBED, HAR_STREAM, PUBLIC_CLASSIFIERS, ServedModel
 
 PUBLIC_MODELS = (*PUBLIC_CLASSIFIERS, HAR_EMBED, HAR_STREAM)
-"""Models that one image over HTTP gets an answer from. A question to har_timeline would have to wait
-for the long videos before it."""
+"""Models that answer one image over HTTP; har_timeline would only after the long videos before."""
 BUSY = (429, 503)
 """What Triton answers when a queue is full: too many callers, but alive."""
 IMAGE_SIDE = 64

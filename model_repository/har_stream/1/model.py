@@ -20,7 +20,7 @@ class TritonPythonModel:
         idle_seconds = int(config["sequence_batching"]["max_sequence_idle_microseconds"]) / 1e6
         try:
             settings = settings_from_config(config, StreamSettings)
-            calls = Calls(pb_utils, settings.callees)
+            calls = Calls(pb_utils, settings.places)
         except ValueError as error:
             raise pb_utils.TritonModelException(str(error).replace("\n", " ")) from None
         self.streams = Streams(settings, idle_seconds, calls)

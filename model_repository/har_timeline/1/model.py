@@ -20,7 +20,7 @@ class TritonPythonModel:
         """Reads the parameters. One that is wrong fails the load, with one line that says why."""
         try:
             self.settings = settings_from_config(json.loads(args["model_config"]), TimelineSettings)
-            self.calls = Calls(pb_utils, self.settings.callees)
+            self.calls = Calls(pb_utils, self.settings.places)
         except ValueError as error:
             raise pb_utils.TritonModelException(str(error).replace("\n", " ")) from None
 
