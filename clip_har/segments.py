@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clip_har.window import Floats
+
+Doubles = NDArray[np.float64]
 
 DOUBT = 0.1
 """How often a window may be wrong whatever it says: so that no single one decides."""
@@ -40,7 +43,7 @@ class _Run:
     """Seconds."""
     windows: int
     """Windows of the video before it."""
-    logs: Floats
+    logs: Doubles
     """Sum (K + 1,) of the logarithms that those windows told."""
     before: _Run | None
     """The segment before it, until that one is told."""
@@ -62,10 +65,10 @@ class Segmenter:
         self._min_score = min_score
         self._weight = weight
         self._centre = 0.0
-        self._shares: Floats = np.zeros(0, np.float32)  # (K + 1,) of the last window
+        self._shares: Doubles = np.zeros(0)  # (K + 1,) of the last window
         self._windows = 0
-        self._logs: Floats = np.zeros(0, np.float32)
-        self._scores: Floats = np.zeros(0, np.float32)  # (K + 1,) of the best way that ends in each
+        self._logs: Doubles = np.zeros(0)
+        self._scores: Doubles = np.zeros(0)  # (K + 1,) of the best way that ends in each
         self._runs: list[_Run] = []  # (K + 1,) and its last segment
 
     def add(self, centre: float, probs: Floats) -> list[Segment]:
@@ -92,7 +95,7 @@ class Segmenter:
         last = _Run(-1, end, self._windows, self._logs, None)
         return [one for pair in pairwise([*chain, last]) for one in self._told(*pair)]
 
-    def _change(self, centre: float, shares: Floats) -> None:
+    def _change(self, centre: float, shares: Doubles) -> None:
         """Lets every class follow upon the best one, where that is better than to have gone on."""
         best = int(self._scores.argmax())
         changed = self._scores[best] - self._change_cost
