@@ -4,10 +4,8 @@ K classes.
 """
 
 import queue
-import shutil
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +13,9 @@ import pytest
 import torch
 import tritonclient.grpc
 import tritonclient.http
+from PIL import Image
 from tritonclient.utils import InferenceServerException
 
-from builder.triton_config import config_from_file, text_from_config
 from clients.errors import InvalidMedia
 from clients.recognizer import Recognizer
 from clip_har.contract import (
@@ -30,52 +28,56 @@ from clip_har.contract import (
     VISION_ENCODER,
     ServedModel,
 )
-from clip_har.dataset import DataSet
-from clip_har.limits import Limits
-from clip_har.media import clip_from_media
 from clip_har.nn.head import probabilities
 from clip_har.nn.model import CLIPHARModel
 from clip_har.parameters import settings_from_config
-from clip_har.sampling import every_frame
+from clip_har.preprocess import pixels_from_image
 from clip_har.segments import Segment
 from clip_har.timeline import TimelineSettings, segments_from_video
 from server.process import RunningServer
 
 pytestmark = pytest.mark.triton
 Client = tritonclient.grpc.InferenceServerClient
-RATE = 12
+RATE, SAMPLED = 12, 5
+"""Frames a second of the film, and of those that har_timeline samples."""
+SIDE = 48
 
 
-@pytest.fixture(scope="module")
-def line(
-    built: Path, serve: Callable[[Path], RunningServer], tmp_path_factory: pytest.TempPathFactory
-) -> RunningServer:
-    """A server whose timelines change at the slightest doubt, which is all that a model of random
-    weights has.
-    """
-    repository = tmp_path_factory.mktemp("timelines") / "model_repository"
-    shutil.copytree(built / "model_repository", repository)
-    path = repository / HAR_TIMELINE.name / "config.pbtxt"
-    config = config_from_file(path)
-    config.parameters["change_cost"].string_value = "0.01"
-    config.parameters["min_score"].string_value = "0.001"
-    path.write_text(text_from_config(config))
-    return serve(repository)
+def pattern(seed: int, index: int) -> np.ndarray:
+    """Frame `index` of a scene (S, S, 3): coloured tiles that drift."""
+    draw = np.random.default_rng(seed)
+    tiles = draw.integers(0, 255, (draw.integers(1, 5), draw.integers(1, 5), 3), np.uint8)
+    frame = np.asarray(Image.fromarray(tiles).resize((SIDE, SIDE), Image.Resampling.NEAREST))
+    return np.roll(frame, (seed % 3 - 1) * 2 * index, axis=1)
 
 
 @pytest.fixture(scope="session")
-def film(mocap: Path, data_set: DataSet, movie: Callable[..., bytes]) -> bytes:
-    """A minute: five clips, each repeated for 12 seconds."""
-    clips = [(mocap / one.path).read_bytes() for one in data_set.split("test")[::4][:5]]
-    scenes = [clip_from_media(clip, every_frame, Limits()).frames for clip in clips]
-    stretch = 12 * RATE
+@torch.inference_mode()
+def scenes(model: CLIPHARModel) -> list[int]:
+    """Patterns of which the model is sure, each of another class, the surest first."""
+    size, frames = model.spec.preprocessing.image_size, model.spec.frames
+    times = np.arange(frames, dtype=np.float32) / SAMPLED
+    seconds = torch.from_numpy(times)[None]
+    best: dict[int, tuple[float, int]] = {}
+    for seed in range(100):
+        places = np.arange(frames) * RATE // SAMPLED
+        clip = np.stack([pixels_from_image(pattern(seed, place), size) for place in places])
+        embeds = model.encode_frames(torch.from_numpy(clip)[None])
+        score, label = model.recognise(embeds, seconds).probs[0].max(0)
+        best[int(label)] = max(best.get(int(label), (0.0, 0)), (float(score), seed))
+    found = [seed for _, seed in sorted(best.values(), reverse=True)]
+    assert len(found) > 1, "the model says the same of everything"
+    return found
+
+
+@pytest.fixture(scope="session")
+def film(scenes: list[int], movie: Callable[..., bytes]) -> bytes:
+    """A minute: two scenes in turn, 12 seconds each."""
 
     def draw(index: int, width: int, height: int) -> np.ndarray:
-        scene = scenes[index // stretch]
-        return scene[index % stretch % len(scene)]
+        return pattern(scenes[index // (12 * RATE) % 2], index)
 
-    side = scenes[0][0].shape[0]
-    return movie(5 * stretch, rate=RATE, size=(side, side), draw=draw)
+    return movie(60 * RATE, rate=RATE, size=(SIDE, SIDE), draw=draw)
 
 
 def send(client: Client, media: bytes) -> "queue.SimpleQueue[Any]":
@@ -148,9 +150,9 @@ def test_segments_are_those_of_the_trained_model_and_each_frame_is_encoded_once(
 
 
 def test_a_short_clip_is_one_segment_that_says_what_har_temporal_says(
-    client: Client, movie: Callable[..., bytes]
+    client: Client, scenes: list[int], movie: Callable[..., bytes]
 ) -> None:
-    clip = movie(12, rate=RATE)
+    clip = movie(RATE, rate=RATE, size=(SIDE, SIDE), draw=lambda i, w, h: pattern(scenes[0], i))
     tensor = tritonclient.grpc.InferInput(MEDIA.name, [1, 1], MEDIA.dtype)
     tensor.set_data_from_numpy(np.array([[clip]], object))
     said = client.infer(HAR_TEMPORAL.name, [tensor]).as_numpy(PROBS.name)[0]
