@@ -78,10 +78,12 @@ def probabilities(url: str, model: str, data: bytes) -> Any:
         return client.infer(model, [media_input(data)]).as_numpy(PROBS.name)
 
 
-def rate(times: Sequence[float], warm_up: float) -> float:
-    """Answers a second after the first `warm_up` seconds, up to the last of them."""
-    counted = [at for at in times if at > warm_up]
-    return len(counted) / (max(counted) - warm_up) if counted else 0.0
+def rate(times: Sequence[float], warm_up: float, end: float) -> float:
+    """Answers a second from `warm_up` to `end`, of times in seconds since the load began.
+
+    Answers to what was under way when the load ended do not count: by then it falls off.
+    """
+    return sum(warm_up < at <= end for at in times) / (end - warm_up)
 
 
 def session_cpu_seconds(session: int) -> float:

@@ -149,7 +149,7 @@ def measured(
     finalists: list[Plan] = []
     for plans in (PLANS, BOUND_PLANS):
         tried = {
-            plan: rate(rival.measure(folder, plan, seconds)["told"], WARM_UP * seconds)
+            plan: rate(rival.measure(folder, plan, seconds)["told"], WARM_UP * seconds, seconds)
             for plan in progress_bar(plans, f"{folder.name}: the rival's plans")
         }
         finalists += sorted(tried, key=lambda plan: -tried[plan])[:FINALISTS]
@@ -157,7 +157,7 @@ def measured(
         for plan in finalists:
             told = rival.measure(folder, plan, seconds)
             side = found.plans.setdefault(plan, Side())
-            side.rates.append(rate(told["told"], WARM_UP * seconds))
+            side.rates.append(rate(told["told"], WARM_UP * seconds, seconds))
             side.cpu.append(told["cpu"] / len(told["told"]))
         _load_server(server, files, seconds, found.server)
         for threads in DECODING_THREADS:
@@ -178,7 +178,7 @@ def _load_server(server: RunningServer, files: list[bytes], seconds: float, side
     before = session_cpu_seconds(server.pid)
     answers = closed_loop(server.grpc_url, HAR_TEMPORAL.name, files, CONCURRENCY, seconds)
     side.cpu.append((session_cpu_seconds(server.pid) - before) / len(answers))
-    side.rates.append(rate([answer.at for answer in answers], WARM_UP * seconds))
+    side.rates.append(rate([answer.at for answer in answers], WARM_UP * seconds, seconds))
 
 
 def table(product: Path, figures: dict[str, Figures], rounds: int, seconds: float) -> str:
