@@ -22,6 +22,7 @@ from builder.manifest import (
     repository_files,
     write_manifest,
 )
+from builder.matrix_product import int8_operations_a_second
 from builder.profile import BuildProfile
 from builder.proof import proof_of_engines
 from builder.report import REPORT_JSON, BuildReport, Limits, candidate_row, write_report
@@ -232,7 +233,8 @@ def _limits(threads: int) -> Limits:
         kind: operations_a_second(kind, threads, flags) for kind in ("fp32", "bf16", "int8")
     }
     vector = operations_a_second("int8", threads, flags, tiles=False)
-    return Limits(threads=threads, int8_vector=vector, **measured)
+    product = int8_operations_a_second(threads)
+    return Limits(threads=threads, int8_vector=vector, int8_product=product, **measured)
 
 
 @torch.no_grad()

@@ -27,6 +27,8 @@ class Limits(Config):
     """Of int8 numbers, likewise."""
     int8_vector: float | None = None
     """Of int8 numbers in vector registers alone: less than `int8` where the CPU has tiles (AMX)."""
+    int8_product: float | None = None
+    """What a library gets out of them in a plain product of int8 matrices (matrix_product.py)."""
 
 
 class CandidateRow(Config):
