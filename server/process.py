@@ -102,14 +102,17 @@ class RunningServer:
         if fault := self.fault():
             raise self._failure(fault)
 
-    def fault(self) -> str | None:
-        """What is wrong with the server at this moment, None where every model answers."""
+    def fault(self, turn: int | None = None) -> str | None:
+        """What is wrong with the server at this moment, None where every model answers.
+
+        With a `turn`, one of them is asked for an inference, the others whether they are ready.
+        """
         if self.wait(0) is not None:
             return "tritonserver has ended"
         if dead := _dead_children(self.pid):
             return f"a Python model's process has died ({len(dead)} of them)"
         try:
-            checks = check_models(self.http_url, ANSWER_TIMEOUT)
+            checks = check_models(self.http_url, ANSWER_TIMEOUT, turn)
         except ConnectionError as error:
             return str(error)
         return next((f"{check.model}: {check.fault}" for check in checks if check.fault), None)

@@ -48,13 +48,16 @@ class Check:
     """Time the answer took."""
 
 
-def check_models(http_url: str, timeout: float) -> list[Check]:
+def check_models(http_url: str, timeout: float, turn: int | None = None) -> list[Check]:
     """Asks every served model: the public ones for an inference, the others whether they are ready.
 
-    `timeout` is in seconds, for one answer. Raises ConnectionError where no server listens.
+    `timeout` is in seconds, for one answer. With a `turn`, one public model is asked for an
+    inference, the next one at the next turn. Raises ConnectionError where no server listens.
     """
     states = _states(_json(http_url, "POST", "/v2/repository/index", timeout))
     public = [model for model in ASKED if model.name in states]
+    if turn is not None and public:
+        public = [public[turn % len(public)]]
     asked = {model.name for model in public}
     return [_inferred(http_url, model, timeout) for model in public] + [
         Check(name, None if state == "READY" else f"is {state}", "state", 0.0)

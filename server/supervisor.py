@@ -15,7 +15,7 @@ class Supervision(Config):
     """How closely a server is watched."""
 
     canary_seconds: float = Field(default=5.0, gt=0)
-    """Time between two test inferences."""
+    """Time between two test inferences, each of the next model."""
     failures: int = Field(default=2, ge=1)
     """Test inferences that must fail in a row before a living server is restarted."""
     restarts: int = Field(default=5, ge=0)
@@ -32,11 +32,12 @@ def supervise(
     Raises ServerError when the server fails again and again.
     """
     restarts: deque[float] = deque()
-    failures = 0
+    failures = turn = 0
     while True:
         ended = server.wait(supervision.canary_seconds) is not None
-        fault = server.fault()
+        fault = server.fault(turn)
         failures = failures + 1 if fault else 0
+        turn += 0 if fault else 1  # a model that failed is asked again
         if fault is None or not (ended or failures >= supervision.failures):
             continue
         _spend_restart(restarts, supervision, fault)

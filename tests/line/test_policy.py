@@ -12,6 +12,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonclient.utils import InferenceServerException
 
 from server.process import RunningServer, prepare
+from server.readiness import ASKED, check_models
 
 pytestmark = pytest.mark.triton
 
@@ -79,3 +80,14 @@ def test_a_cache_beside_publishing_is_refused(built: Path) -> None:
     """Triton's cache knows an ensemble by its name and version, which publishing keeps."""
     with pytest.raises(ValueError, match="would give old answers"):
         prepare(built / "model_repository", accept_loads=True, cache_mib=16)
+
+
+def test_a_watched_server_is_asked_one_model_a_turn_and_each_in_its_turn(
+    line: RunningServer,
+) -> None:
+    asked = [
+        [check.model for check in check_models(line.http_url, 60, turn) if check.how == "inference"]
+        for turn in range(len(ASKED))
+    ]
+    assert asked == [[model.name] for model in ASKED]
+    assert all(line.fault(turn) is None for turn in range(len(ASKED)))
