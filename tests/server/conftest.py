@@ -1,11 +1,17 @@
 """Tiny repositories: ONNX graphs written by hand, and Python models that can be made to die."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
+import tritonclient.grpc as grpcclient
 from onnx import TensorProto, helper
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+
+from server.process import RunningServer
 
 WriteModel = Callable[..., Path]
 
@@ -52,6 +58,66 @@ def write_model() -> WriteModel:
 def graph() -> Callable[..., onnx.ModelProto]:
     """Makes a graph from nodes and from (name, element type, shape) of its inputs and outputs."""
     return model_of
+
+
+@pytest.fixture
+def server(serve: Callable[[Path], RunningServer], repository: Path) -> RunningServer:
+    """A server on the repository of the test's module."""
+    return serve(repository)
+
+
+@pytest.fixture
+def infer(server: RunningServer) -> Callable[..., grpcclient.InferResult]:
+    """Asks a model, by its name and numpy arrays by theirs, for all outputs or those named."""
+
+    def asked(model: str, outputs: tuple[str, ...] = (), **arrays: Any) -> grpcclient.InferResult:
+        inputs = []
+        for name, array in arrays.items():
+            kind = np_to_triton_dtype(array.dtype)
+            inputs.append(grpcclient.InferInput(name, array.shape, kind))
+            inputs[-1].set_data_from_numpy(array)
+        wanted = [grpcclient.InferRequestedOutput(name) for name in outputs] or None
+        with grpcclient.InferenceServerClient(server.grpc_url) as client:
+            return client.infer(model, inputs, outputs=wanted)
+
+    return asked
+
+
+@pytest.fixture
+def executions(server: RunningServer) -> Callable[[str], tuple[int, int]]:
+    """Rows that a model has answered, and runs that it took."""
+
+    def counted(model: str) -> tuple[int, int]:
+        with grpcclient.InferenceServerClient(server.grpc_url) as client:
+            stats = client.get_inference_statistics(model).model_stats[0]
+        return stats.inference_count, stats.execution_count
+
+    return counted
+
+
+@pytest.fixture(scope="session")
+def together() -> Callable[[list[Callable[[], object]]], list[object]]:
+    """Results, or the exceptions, of calls made at the same time."""
+
+    def made(calls: list[Callable[[], object]]) -> list[object]:
+        results: list[object] = [None] * len(calls)
+        barrier = threading.Barrier(len(calls))
+
+        def make(index: int) -> None:
+            barrier.wait()
+            try:
+                results[index] = calls[index]()
+            except InferenceServerException as error:
+                results[index] = error
+
+        threads = [threading.Thread(target=make, args=(index,)) for index in range(len(calls))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return results
+
+    return made
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 import json
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -11,7 +9,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import tritonclient.grpc as grpcclient
 from onnx import TensorProto, helper, numpy_helper
 from tritonclient.utils import InferenceServerException
 
@@ -19,7 +16,7 @@ import server.process as process_module
 from server.address import ANY_FREE
 from server.environment import VENV
 from server.errors import ServerError
-from server.process import RunningServer, running
+from server.process import running
 
 pytestmark = pytest.mark.triton
 
@@ -119,53 +116,6 @@ def repository(tmp_path_factory, write_model, graph) -> Path:
     return folder
 
 
-@pytest.fixture
-def server(serve, repository) -> RunningServer:
-    return serve(repository)
-
-
-@pytest.fixture
-def infer(server) -> Callable[..., grpcclient.InferResult]:
-    types = {"f": "FP32", "i": "INT64", "O": "BYTES"}
-
-    def infer(model: str, outputs: tuple[str, ...] = (), **arrays) -> grpcclient.InferResult:
-        inputs = []
-        for name, array in arrays.items():
-            inputs.append(grpcclient.InferInput(name, array.shape, types[array.dtype.kind]))
-            inputs[-1].set_data_from_numpy(array)
-        wanted = [grpcclient.InferRequestedOutput(name) for name in outputs] or None
-        with grpcclient.InferenceServerClient(server.grpc_url) as client:
-            return client.infer(model, inputs, outputs=wanted)
-
-    return infer
-
-
-def executions(server: RunningServer, model: str) -> tuple[int, int]:
-    with grpcclient.InferenceServerClient(server.grpc_url) as client:
-        stats = client.get_inference_statistics(model).model_stats[0]
-    return stats.inference_count, stats.execution_count
-
-
-def together(calls: list[Callable[[], object]]) -> list[object]:
-    """Results, or the exceptions, of calls made at the same time."""
-    results: list[object] = [None] * len(calls)
-    barrier = threading.Barrier(len(calls))
-
-    def make(index: int) -> None:
-        barrier.wait()
-        try:
-            results[index] = calls[index]()
-        except InferenceServerException as error:
-            results[index] = error
-
-    threads = [threading.Thread(target=make, args=(index,)) for index in range(len(calls))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
-
-
 @pytest.mark.parametrize(("rows", "frames"), [(1, 1), (3, 5), (8, 2)])
 def test_answers_equal_a_bare_session_to_the_last_bit(infer, repository, rows, frames):
     sent = RNG.normal(size=(rows, frames, 16)).astype(np.float32)
@@ -177,26 +127,26 @@ def test_answers_equal_a_bare_session_to_the_last_bit(infer, repository, rows, f
         np.testing.assert_array_equal(answer.as_numpy(name), expected)
 
 
-def test_concurrent_requests_run_as_one_batch_and_get_their_own_rows(infer, server):
+def test_concurrent_requests_run_as_one_batch_and_get_their_own_rows(infer, together, executions):
     infer("batched", X=np.zeros((1, 4), np.float32))
-    before = executions(server, "batched")
+    before = executions("batched")
     sent = [np.full((1, 4), index, np.float32) for index in range(8)]
     results = together([lambda array=array: infer("batched", X=array) for array in sent])
-    after = executions(server, "batched")
+    after = executions("batched")
     for array, result in zip(sent, results, strict=True):
         np.testing.assert_array_equal(result.as_numpy("Y"), 2 * array)
     assert after[0] - before[0] == 8
     assert after[1] - before[1] < 8
 
 
-def test_a_bad_request_fails_alone_in_its_batch(infer, server):
-    before = executions(server, "lookup")
+def test_a_bad_request_fails_alone_in_its_batch(infer, together, executions):
+    before = executions("lookup")
     sent = [np.array([[index]], np.int64) for index in (0, 1, 9, 3)]
     results = together([lambda array=array: infer("lookup", I=array) for array in sent])
     for index in (0, 1, 3):
         np.testing.assert_array_equal(results[index].as_numpy("Y"), [[[2 * index, 2 * index + 1]]])
     assert isinstance(results[2], InferenceServerException)
-    assert executions(server, "lookup")[1] - before[1] < 4
+    assert executions("lookup")[1] - before[1] < 4
 
 
 def test_a_runtime_error_is_one_line_with_its_code(infer):

@@ -1,6 +1,5 @@
 import json
 import sys
-import threading
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -9,7 +8,6 @@ from urllib.request import Request, urlopen
 import numpy as np
 import onnx
 import pytest
-import tritonclient.grpc as grpcclient
 from onnx import TensorProto, helper, numpy_helper
 from tritonclient.utils import InferenceServerException
 
@@ -18,7 +16,7 @@ from server.address import ANY_FREE
 from server.environment import VENV, read_environment
 from server.errors import ServerError
 from server.installation import CONSTRAINTS
-from server.process import RunningServer, running
+from server.process import running
 
 pytestmark = pytest.mark.triton
 
@@ -174,53 +172,6 @@ def repository(tmp_path_factory, write, graph, openvino) -> Path:
     return folder
 
 
-@pytest.fixture
-def server(serve, repository) -> RunningServer:
-    return serve(repository)
-
-
-@pytest.fixture
-def infer(server) -> Callable[..., grpcclient.InferResult]:
-    types = {"float32": "FP32", "float16": "FP16", "int64": "INT64"}
-
-    def infer(model: str, outputs: tuple[str, ...] = (), **arrays) -> grpcclient.InferResult:
-        inputs = []
-        for name, array in arrays.items():
-            inputs.append(grpcclient.InferInput(name, array.shape, types[array.dtype.name]))
-            inputs[-1].set_data_from_numpy(array)
-        wanted = [grpcclient.InferRequestedOutput(name) for name in outputs] or None
-        with grpcclient.InferenceServerClient(server.grpc_url) as client:
-            return client.infer(model, inputs, outputs=wanted)
-
-    return infer
-
-
-def executions(server: RunningServer, model: str) -> tuple[int, int]:
-    with grpcclient.InferenceServerClient(server.grpc_url) as client:
-        stats = client.get_inference_statistics(model).model_stats[0]
-    return stats.inference_count, stats.execution_count
-
-
-def together(calls: list[Callable[[], object]]) -> list[object]:
-    """Results, or the exceptions, of calls made at the same time."""
-    results: list[object] = [None] * len(calls)
-    barrier = threading.Barrier(len(calls))
-
-    def make(index: int) -> None:
-        barrier.wait()
-        try:
-            results[index] = calls[index]()
-        except InferenceServerException as error:
-            results[index] = error
-
-    threads = [threading.Thread(target=make, args=(index,)) for index in range(len(calls))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
-
-
 @pytest.mark.parametrize(
     ("model", "rows", "frames"),
     [*product(["float", "int8"], [1, 3, 8], [1, 5]), ("single", 1, 1), ("single", 1, 5)],
@@ -239,27 +190,27 @@ def test_the_hint_of_bfloat16_is_followed(infer, repository, bare):
     np.testing.assert_array_equal(infer("bf16", X=sent).as_numpy("P"), expected)
 
 
-def test_concurrent_requests_run_as_one_batch_and_get_their_own_rows(infer, server):
+def test_concurrent_requests_run_as_one_batch_and_get_their_own_rows(infer, together, executions):
     infer("batched", X=np.zeros((1, 4), np.float32))
-    before = executions(server, "batched")
+    before = executions("batched")
     sent = [np.full((1, 4), index, np.float32) for index in range(8)]
     results = together([lambda array=array: infer("batched", X=array) for array in sent])
-    after = executions(server, "batched")
+    after = executions("batched")
     for array, result in zip(sent, results, strict=True):
         np.testing.assert_array_equal(result.as_numpy("Y"), 2 * array)
     assert after[0] - before[0] == 8
     assert after[1] - before[1] < 8
 
 
-def test_what_is_not_a_number_stays_in_its_own_row(infer):
+def test_what_is_not_a_number_stays_in_its_own_row(infer, together):
     sent = [np.full((1, 4), value, np.float32) for value in (1, np.nan, 3, np.inf)]
     results = together([lambda array=array: infer("batched", X=array) for array in sent])
     for array, result in zip(sent, results, strict=True):
         np.testing.assert_array_equal(result.as_numpy("Y"), 2 * array)
 
 
-def test_a_bad_request_fails_alone_in_its_batch_with_one_line(infer, server):
-    before = executions(server, "regrouped")
+def test_a_bad_request_fails_alone_in_its_batch_with_one_line(infer, together, executions):
+    before = executions("regrouped")
     x = np.arange(4, dtype=np.float32)[None]
     widths = (1, 2, 7, 4)
     calls = [lambda n=n: infer("regrouped", X=n * x, N=np.array([[n]])) for n in widths]
@@ -272,7 +223,7 @@ def test_a_bad_request_fails_alone_in_its_batch_with_one_line(infer, server):
     assert message.startswith("openvino error: ")
     assert "\n" not in message
     assert not any(place in message for place in ("src/", ".cpp", "model.py"))
-    assert executions(server, "regrouped")[1] - before[1] < 4
+    assert executions("regrouped")[1] - before[1] < 4
 
 
 def test_without_padding_only_full_batches_are_answered(infer):
