@@ -248,18 +248,18 @@ def test_the_recognizer_tells_the_same_segments(
     assert told == [(one.start, one.end, labels[int(one.probs.argmax())]) for one in expected]
 
 
-def test_an_error_to_who_wants_a_status_ends_the_stream_and_not_the_server(
-    line: RunningServer, client: Client, film: bytes
-) -> None:
-    # Triton 2.51 dies of a response that follows an error on a stream with this header.
-    header = {"triton_grpc_error": "true"}
+def test_an_error_is_the_last_response(client: Client, film: bytes) -> None:
     tensor = tritonclient.grpc.InferInput(MEDIA.name, [1, 1], MEDIA.dtype)
-    tensor.set_data_from_numpy(np.array([[b"junk"]], object))
     told: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    for _ in range(5):
-        with Client(line.grpc_url) as wanting:
-            wanting.start_stream(lambda result, error: told.put(error or result), headers=header)
-            wanting.async_stream_infer(HAR_TIMELINE.name, [tensor])
-            assert told.get(timeout=60).status() == "StatusCode.INVALID_ARGUMENT"
-    assert line.fault() is None
-    assert len(segments(client, film)) > 1
+    client.start_stream(lambda result, error: told.put((result, error)))
+    for media in (b"junk", film):
+        tensor.set_data_from_numpy(np.array([[media]], object))
+        client.async_stream_infer(HAR_TIMELINE.name, [tensor], enable_empty_final_response=True)
+        if media == b"junk":
+            assert "MEDIA: " in str(told.get(timeout=60)[1])
+            with pytest.raises(queue.Empty):
+                told.get(timeout=1)
+    result, error = told.get(timeout=60)
+    client.stop_stream()
+    assert error is None
+    assert result.as_numpy(PROBS.name) is not None

@@ -32,8 +32,7 @@ class TritonPythonModel:
             except Exception as error:
                 if not sender.is_cancelled():
                     refused = refusal(pb_utils, "har_timeline", named(error))
-            # An error is the last response: Triton 2.51 dies of one that follows it on a stream
-            # whose sender wants statuses (the header triton_grpc_error).
+            # An error is the last response: a stream may end with it.
             sender.send(refused, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     def _send_segments(self, request: object, sender: object) -> None:
