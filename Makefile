@@ -3,8 +3,7 @@ PYTHON ?= python3
 PROFILE ?= cpu
 CONFIG ?= configs/demo.toml
 CHECKPOINT ?= runs/demo
-SCENES := $(if $(filter configs/mocap.toml,$(CONFIG)),mocap-above,mocap)
-DATA ?= build/data/$(SCENES)
+DATA ?= build/data/mocap
 PY := .venv/bin/python
 
 .DEFAULT_GOAL := help
@@ -23,8 +22,8 @@ help: ## list the targets
 setup: .venv/complete ## both environments: .venv (toolkit) and .triton (server)
 	$(PY) -m server install
 
-data: setup ## the mocap data that CONFIG is trained on, in build/data/
-	$(PY) -m training render-mocap configs/$(SCENES)-data.toml build/data/$(SCENES)
+data: setup ## the mocap data set, in build/data/mocap
+	$(PY) -m training render-mocap configs/mocap-data.toml build/data/mocap
 
 train: data ## checkpoints, figures and a report from CONFIG=configs/demo.toml, in runs/
 	$(PY) -m training train $(CONFIG) $(DATA) runs/$(basename $(notdir $(CONFIG)))

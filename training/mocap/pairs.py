@@ -6,14 +6,14 @@ clip tell nothing; `nuisance` shows bodies, scenes and tempos that no split has.
 N pictures, S side in pixels.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from clip_har.dataset import Pair, Tier
 from training.mocap.actions import ACTION_OF_LABEL, ACTIONS, LABELS, REVERSAL_OF_LABEL
-from training.mocap.ranges import TIER_RANGES, Range
+from training.mocap.ranges import TIER_RANGES
 from training.mocap.scene import scene_of_process
 from training.mocap.take import draw_take
 from training.mocap.video import jpeg_from_picture, write_mjpeg
@@ -53,14 +53,12 @@ def pair_places(folder: Path, counts: dict[Tier, int]) -> list[PairPlace]:
     ]
 
 
-def render_pair(place: PairPlace, seed: int, pitch: Range, side: int, fps: int) -> Pair:
+def render_pair(place: PairPlace, seed: int, side: int, fps: int) -> Pair:
     """Draws and renders a pair; its draw is none of any clip's."""
     tiers = list(LABELS_OF_TIER)
     key = [seed, tiers.index(place.tier), LABELS.index(place.label), place.number]
     rng = np.random.default_rng([*key, len(tiers)])  # a clip's key is one shorter
-    take = draw_take(
-        ACTION_OF_LABEL[place.label], replace(TIER_RANGES[place.tier], pitch=pitch), rng
-    )
+    take = draw_take(ACTION_OF_LABEL[place.label], TIER_RANGES[place.tier], rng)
     return write_pair(place, scene_of_process().pictures(take, take.times(fps), side), fps)
 
 

@@ -50,8 +50,6 @@ class Ranges:
     """Whose sectors of the circle the camera directions and the hues come from."""
     tempos: tuple[Range, ...]
     """Speeds, 1 as recorded."""
-    pitch: Range = (-28.0, -4.0)
-    """Degrees by which the camera looks up, so below 0 where it looks down."""
     follow: Range = (0.3, 0.9)
     """How closely the camera follows; what is drawn above 1 counts as 1."""
     sizes: tuple[Range, ...] = ((0.92, 1.08),)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -15,7 +15,7 @@ from clip_har.dataset import MANIFEST_FILE, SPLITS, Clip, DataSet, Pair, Sample,
 from clip_har.product import file_hash, fingerprint, is_current, record_inputs, staged
 from training.mocap.actions import ACTION_OF_LABEL, LABELS, REVERSAL_OF_LABEL
 from training.mocap.pairs import PairPlace, pair_places, render_pair, write_pair
-from training.mocap.ranges import SPLIT_RANGES, Ranges
+from training.mocap.ranges import SPLIT_RANGES
 from training.mocap.scene import scene_of_process
 from training.mocap.take import draw_take
 from training.mocap.video import jpeg_from_picture, write_mp4
@@ -44,9 +44,6 @@ class MocapConfig(Config):
     """Side of the square pictures in pixels."""
     fps: int = Field(ge=5)
     """Pictures a second."""
-    pitch: tuple[float, float] = Ranges.pitch
-    """Degrees by which the camera looks up, from and to. The default is what the small CLIP was
-    pretrained on; others show it what it has never seen."""
     train_clips: int = Field(ge=1)
     """Training clips a class."""
     val_clips: int = Field(ge=1)
@@ -107,17 +104,14 @@ def render_mocap(config: MocapConfig, folder: Path, progress: Progress) -> bool:
         return False
     with staged(folder) as staging:
         jobs, places = _jobs(config, staging), pair_places(staging, config.pairs())
-        in_pair = partial(
-            render_pair, seed=config.seed, pitch=config.pitch, side=config.side, fps=config.fps
-        )
+        in_pair = partial(render_pair, seed=config.seed, side=config.side, fps=config.fps)
         with worker_pool() as pool:
             clips = pool.map(_render, jobs, chunksize=4)
             rendered = list(progress(clips, "render clips", len(jobs)))
             pairs = list(progress(pool.map(in_pair, places), "render pairs", len(places)))
-        steep = " to ".join(f"{-pitch:g}" for pitch in reversed(config.pitch))
         data_set = DataSet(
             name="mocap",
-            source=f"{SOURCE} The camera looks down by {steep} degrees.",
+            source=SOURCE,
             labels=LABELS,
             reversals=REVERSAL_OF_LABEL,
             clips=tuple(one.clip for one in rendered),
@@ -142,8 +136,7 @@ def _render(job: ClipJob) -> Rendered:
     config = job.config
     key = [config.seed, SPLITS.index(job.split), LABELS.index(job.label), job.number]
     rng = np.random.default_rng(key)
-    ranges = replace(SPLIT_RANGES[job.split], pitch=config.pitch)
-    take = draw_take(ACTION_OF_LABEL[job.label], ranges, rng)
+    take = draw_take(ACTION_OF_LABEL[job.label], SPLIT_RANGES[job.split], rng)
     times = take.times(config.fps)
     pictures = scene_of_process().pictures(take, times, config.side)  # (N, S, S, 3)
     target, held_out = job.folder / job.path, job.split == "test"

@@ -107,7 +107,7 @@ def draw_take(action: Action, ranges: Ranges, rng: np.random.Generator) -> Take:
         tempo=_in_pieces(ranges.tempos, rng),
         camera=Camera(
             azimuth=_in_sectors(CAMERA_SECTORS, ranges.split, rng) * 360,
-            pitch=rng.uniform(*ranges.pitch),
+            pitch=rng.uniform(-28, -4),
             zoom=rng.uniform(0.95, 1.25),
             follow=min(rng.uniform(*ranges.follow), 1.0),
         ),
