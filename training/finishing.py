@@ -15,7 +15,7 @@ from clip_har.provenance import provenance
 from training.action_model import ActionModel
 from training.ensembling import fitted_ensemble
 from training.evaluation.cost import cost_of
-from training.evaluation.metrics import Held, Interpolation, Metrics, StageFigures, ZeroShot
+from training.evaluation.metrics import Held, Interpolation, Metrics, ZeroShot
 from training.evaluation.model_figures import (
     frame_bag_logits,
     held_figures,
@@ -24,6 +24,7 @@ from training.evaluation.model_figures import (
     seen_tiers,
 )
 from training.evaluation.report import write_report
+from training.evaluation.stage_figures import Gain, StageFigures, gain_over
 from training.interpolation import interpolated, swept
 from training.model_card import CARD_FILE, model_card
 from training.prediction import Answers, Seen, answers_of, seen_by, top1
@@ -78,6 +79,7 @@ def finish(run: Run, stages: list[StageResult], command: str, made_from: str) ->
         variants=held,
         ensemble=ensemble_figures,
         stages=stage_figures,
+        gain=_gain(run, stages, test, held_out.test),
         interpolation=tuple(sweep),
         zero_shot=_zero_shot(run, model, test, held_out),
         cost={name: cost_of(model, name, run.view) for name in held},
@@ -134,6 +136,17 @@ def _stage_figures(run: Run, stage: StageResult, held_out: HeldOut) -> StageFigu
         steps=stage.steps,
         seconds=stage.seconds,
     )
+
+
+def _gain(
+    run: Run, stages: list[StageResult], shipped: dict[str, Answers], split: Split
+) -> Gain | None:
+    if len(stages) == 1:
+        return None
+    main, first = run.config.main_variant, stages[0]
+    alone = _answers(run, run.loaded(first.folder), split)
+    before, after = (told[main].logits.argmax(dim=1) == split.truth for told in (alone, shipped))
+    return gain_over(first.name, before, after)
 
 
 def _swept(run: Run, tuned: ActionModel, held_out: HeldOut) -> list[Interpolation]:

@@ -9,9 +9,10 @@ from pydantic import Field
 
 from clip_har.config import Config
 from clip_har.dataset import Tier
+from training.evaluation.bootstrap import Interval
+from training.evaluation.stage_figures import Gain, StageFigures
 
 METRICS_FILE, REPORT_FILE = "metrics.json", "report.html"
-Interval = tuple[float, float]
 Protocol = Literal["EP1", "half-class", "base-to-novel"]
 AnswersBy = Literal["head", "names"]
 
@@ -133,29 +134,6 @@ class Held(Classification):
 
     order: Order | None = None
     """None: the data has no pairs."""
-
-
-class StageFigures(Config):
-    """The model as a stage left it, on held-out clips."""
-
-    name: str
-    """Name of the stage."""
-    top1: float
-    """Of the main variant."""
-    mean_class_accuracy: float
-    """Of the main variant."""
-    top1_interval: Interval
-    """Of `top1`."""
-    variants: dict[str, float]
-    """Top-1 of every variant."""
-    zero_shot: float | None
-    """Accuracy on classes that were never trained, by their names; None: there are none."""
-    trained_parameters: int
-    """Numbers that the stage could change."""
-    steps: int
-    """Optimiser steps."""
-    seconds: float
-    """How long it took, interruptions not counted."""
 
 
 class Interpolation(Config):
@@ -290,6 +268,8 @@ class Metrics(Config):
     """All of them together."""
     stages: tuple[StageFigures, ...] = ()
     """The model after each stage of training."""
+    gain: Gain | None = None
+    """What the later stages won over the first; None: there was one alone, or none."""
     interpolation: tuple[Interpolation, ...] = ()
     """The sweep that chose the shipped weights."""
     zero_shot: tuple[ZeroShot, ...] = ()

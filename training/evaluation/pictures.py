@@ -32,8 +32,8 @@ from training.evaluation.metrics import (
     Interval,
     Order,
     OrderTier,
-    StageFigures,
 )
+from training.evaluation.stage_figures import StageFigures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
