@@ -3,6 +3,7 @@
 C clips, K classes, N names.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,8 +52,9 @@ def finish(run: Run, stages: list[StageResult], command: str, made_from: str) ->
     held_out = _held_out(run)
     stage_figures = tuple(_stage_figures(run, stage, held_out) for stage in stages)
     tuned = run.loaded(stages[-1].folder)
-    sweep = _swept(run, tuned, held_out) if run.config.alpha == "sweep" else []
-    model = interpolated(tuned, run.clip.state_dict(), _alpha(run, sweep))
+    begun = _before_tuning(run, stages, tuned)
+    sweep = _swept(run, begun, tuned, held_out) if run.config.alpha == "sweep" else []
+    model = interpolated(begun, tuned, _alpha(run, sweep))
     val, test = (_answers(run, model, split) for split in (held_out.val, held_out.test))
     temperatures = {
         name: fitted_temperature(told.logits.clone(), held_out.val.truth)
@@ -149,14 +151,26 @@ def _gain(
     return gain_over(first.name, before, after)
 
 
-def _swept(run: Run, tuned: ActionModel, held_out: HeldOut) -> list[Interpolation]:
+def _before_tuning(run: Run, stages: list[StageResult], tuned: ActionModel) -> ActionModel:
+    """What the frozen stages left; the action parts of the end on the pretrained CLIP, if none."""
+    frozen = [one for one in stages if run.config.stages[one.name].trains == "frozen"]
+    if frozen:
+        return run.loaded(frozen[-1].folder)
+    begun = deepcopy(tuned)
+    begun.clip.load_state_dict(run.clip.state_dict())
+    return begun
+
+
+def _swept(
+    run: Run, begun: ActionModel, tuned: ActionModel, held_out: HeldOut
+) -> list[Interpolation]:
     val, test = held_out.val, held_out.test
     novel_val, novel_test = held_out.novel_val, held_out.novel_test
     assert novel_val is not None, "TrainConfig asks for held_out_labels"
     assert novel_test is not None, "TrainConfig asks for held_out_labels"
     return swept(
+        begun,
         tuned,
-        run.clip.state_dict(),
         lambda model: (
             _top1(run, model, val),
             _novel_top1(run, model, novel_val),

@@ -127,9 +127,9 @@ class TrainConfig(Config):
     dropout: float = Field(default=0.5, ge=0, lt=1)
     """Of the classification heads."""
     alpha: float | Literal["sweep"] = 1.0
-    """Share of the tuned CLIP in the weights that are kept, the rest is the pretrained one's
-    (WiSE-FT, 2022). `sweep` tries 0 to 1 and takes the best for `held_out_labels` and the others
-    together."""
+    """Share of the last stage in the weights that are kept; the rest is what the frozen stages left
+    on the pretrained CLIP (WiSE-FT, 2022). `sweep` tries 0 to 1 and takes the best for
+    `held_out_labels` and the others together."""
     mixed_precision: Literal["no", "bf16"] = "no"
     """Arithmetic of the forward pass; losses and weights stay in fp32."""
     workers: int = Field(default=2, ge=1)

@@ -137,10 +137,10 @@ class Held(Classification):
 
 
 class Interpolation(Config):
-    """The tuned CLIP mixed with the pretrained one: weights (1 - alpha) old + alpha new."""
+    """Between frozen and tuned: weights (1 - alpha) before the CLIP was tuned + alpha after it."""
 
     alpha: float
-    """0: the pretrained CLIP; 1: the tuned one."""
+    """0: the pretrained CLIP with what the frozen stages trained on it; 1: the tuned model."""
     top1: float
     """Of the main variant on validation clips."""
     zero_shot: float

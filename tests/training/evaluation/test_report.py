@@ -123,7 +123,7 @@ def test_sections_without_data_are_left_out(metrics: Metrics, tmp_path: Path) ->
         "Variants and their ensemble",
         "Order of frames",
         "Zero-shot: classes by name alone",
-        "Between the pretrained and the tuned CLIP",
+        "Between the frozen stage and the tuned model",
         "Cost",
     ]
     assert set(left.headings) < set(full.headings)
