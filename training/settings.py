@@ -57,7 +57,9 @@ class Stage(Config):
     text_weight: float = Field(default=0.5, ge=0)
     """Weight of the symmetric image-text contrast beside the classification loss."""
     distillation: float = Field(default=0.0, ge=0)
-    """Weight of staying close to the pretrained CLIP (FROSTER, 2024); it takes a second pass."""
+    """Weight of each variant's clip embeddings staying close to those of the pretrained CLIP
+    (FROSTER, 2024), so that other names still fit them; in `lora` and `unfrozen` it takes a second
+    pass."""
     ema: float = Field(default=0.0, ge=0, lt=1)
     """Decay of the moving average of the weights that the stage ends with; 0: the last weights."""
     noise: float = Field(default=0.0, ge=0)
@@ -80,11 +82,10 @@ class Stage(Config):
                 "parts: choose a multiple."
             )
         if self.trains == "frozen":
-            if self.augmentation != Augmentation() or self.distillation:
+            if self.augmentation != Augmentation():
                 raise ValueError(
                     "a `frozen` stage learns from embeddings that are computed once, so it has no "
-                    "`augmentation` and no `distillation`: leave them out, or choose `lora` or "
-                    "`unfrozen`."
+                    "`augmentation`: leave it out, or choose `lora` or `unfrozen`."
                 )
         elif not (self.blocks and self.encoder_learning_rate):
             raise ValueError(

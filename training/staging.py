@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from clip_har.product import is_current, record_inputs, staged
 from training.action_model import ActionModel
@@ -18,6 +19,7 @@ from training.features import FrozenEncoder, features_from_clips
 from training.loop import Course, fit
 from training.prediction import answers_of, seen_by, top1
 from training.run import Run, Split, backbone_identity, save_model
+from training.settings import Stage
 from training.stages import begin_stage, end_stage
 from training.views import Schedule
 
@@ -125,10 +127,15 @@ def _course(run: Run, name: str, state: Path) -> Course:
         schedule=schedule,
         batches=batches,
         texts=run.texts,
-        pretrained=encoder.embeds if settings.distillation else None,
+        pretrained=_pretrained(encoder, settings) if settings.distillation else None,
         validate=_validation(run, run.split("val")) if settings.patience else lambda _: 0.0,
         state=state,
     )
+
+
+def _pretrained(encoder: FrozenEncoder, settings: Stage) -> Callable[[Tensor], Tensor]:
+    """What a stage sees -> the pretrained CLIP's frame embeddings; a `frozen` stage sees these."""
+    return (lambda seen: seen) if settings.trains == "frozen" else encoder.embeds
 
 
 def _validation(run: Run, val: Split) -> Callable[[ActionModel], float]:
