@@ -7,6 +7,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from torch.nn.functional import cross_entropy
+
 from clip_har.checkpoint import save_checkpoint
 from clip_har.dataset import Clip
 from clip_har.ensemble import ENSEMBLE_FILE
@@ -26,7 +28,7 @@ from training.evaluation.model_figures import (
 )
 from training.evaluation.report import write_report
 from training.evaluation.stage_figures import Gain, StageFigures, gain_over
-from training.interpolation import interpolated, swept
+from training.interpolation import Measured, interpolated, swept
 from training.model_card import CARD_FILE, model_card
 from training.prediction import Answers, Seen, answers_of, seen_by, top1
 from training.run import Run, Split
@@ -168,16 +170,20 @@ def _swept(
     novel_val, novel_test = held_out.novel_val, held_out.novel_test
     assert novel_val is not None, "TrainConfig asks for held_out_labels"
     assert novel_test is not None, "TrainConfig asks for held_out_labels"
-    return swept(
-        begun,
-        tuned,
-        lambda model: (
-            _top1(run, model, val),
-            _novel_top1(run, model, novel_val),
-            _top1(run, model, test),
-            _novel_top1(run, model, novel_test),
-        ),
-    )
+
+    def measure(model: ActionModel) -> Measured:
+        known = _answers(run, model, val)[run.config.main_variant].logits
+        return Measured(
+            top1=top1(known, val.truth),
+            zero_shot=_novel_top1(run, model, novel_val),
+            nll=float(
+                cross_entropy(known / fitted_temperature(known.clone(), val.truth), val.truth)
+            ),
+            test_top1=_top1(run, model, test),
+            test_zero_shot=_novel_top1(run, model, novel_test),
+        )
+
+    return swept(begun, tuned, measure)
 
 
 def _alpha(run: Run, sweep: list[Interpolation]) -> float:

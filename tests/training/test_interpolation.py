@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from training.action_model import ActionModel
-from training.interpolation import ALPHAS, interpolated, swept
+from training.interpolation import ALPHAS, Measured, interpolated, swept
 from training.run import Run
 
 Ends = tuple[ActionModel, ActionModel]
@@ -75,23 +75,27 @@ def alpha_of(model: ActionModel, ends: Ends) -> float:
 
 
 def test_the_sweep_takes_the_best_harmonic_mean_on_validation(ends: Ends) -> None:
-    def measure(model: ActionModel) -> tuple[float, float, float, float]:
+    def measure(model: ActionModel) -> Measured:
         alpha = alpha_of(model, ends)
-        return alpha, 1 - alpha, 1.0 if alpha == 1.0 else 0.0, 0.0  # test clips decide nothing
+        return Measured(alpha, 1 - alpha, 1 - alpha, float(alpha == 1.0), 0.0)
 
     sweep = swept(*ends, measure)
     assert tuple(mix.alpha for mix in sweep) == ALPHAS
     assert (ALPHAS[0], ALPHAS[-1]) == (0.0, 1.0)
-    assert [mix.alpha for mix in sweep if mix.shipped] == [0.5]
+    assert [mix.alpha for mix in sweep if mix.shipped] == [0.5]  # not by test clips, nor likelihood
     outer = sweep[0], sweep[-1]
     assert [mix.harmonic_mean for mix in outer] == [0.0, 0.0]
     assert [(mix.top1, mix.zero_shot) for mix in outer] == [(0.0, 1.0), (1.0, 0.0)]
     assert sweep[-1].test_top1 == 1.0
 
 
-def test_of_equals_the_sweep_takes_the_larger_alpha(ends: Ends) -> None:
-    def measure(model: ActionModel) -> tuple[float, float, float, float]:
-        good = 0.3 <= alpha_of(model, ends) <= 0.7
-        return (0.8, 0.8, 0.0, 0.0) if good else (0.5, 0.5, 0.0, 0.0)
+@pytest.mark.parametrize(("likeliest", "taken"), [(0.4, 0.4), (0.9, 0.7), (None, 0.7)])
+def test_of_equals_the_sweep_takes_the_likeliest_then_the_larger_alpha(
+    ends: Ends, likeliest: float | None, taken: float
+) -> None:
+    def measure(model: ActionModel) -> Measured:
+        alpha = alpha_of(model, ends)
+        right = 0.8 if 0.3 <= alpha <= 0.7 else 0.5
+        return Measured(right, right, 0.1 if alpha == likeliest else 0.2, 0.0, 0.0)
 
-    assert [mix.alpha for mix in swept(*ends, measure) if mix.shipped] == [0.7]
+    assert [mix.alpha for mix in swept(*ends, measure) if mix.shipped] == [taken]

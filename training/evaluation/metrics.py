@@ -147,6 +147,9 @@ class Interpolation(Config):
     """On validation clips of untrained classes, by their names."""
     harmonic_mean: float
     """Of both."""
+    nll: float
+    """Negative log-likelihood of the same validation clips as `top1`, with their best temperature:
+    decides where harmonic means are equal."""
     test_top1: float
     """As `top1`, on test clips: for the record, nothing is chosen by it."""
     test_zero_shot: float

@@ -67,6 +67,7 @@ def make_sweep() -> tuple[Interpolation, ...]:
                 top1=top1,
                 zero_shot=zero_shot,
                 harmonic_mean=2 * top1 * zero_shot / (top1 + zero_shot),
+                nll=0.4 - 0.2 * alpha,
                 test_top1=top1 - 0.01,
                 test_zero_shot=zero_shot - 0.02,
                 shipped=step == 4,
