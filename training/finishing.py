@@ -33,6 +33,7 @@ from training.model_card import CARD_FILE, model_card
 from training.prediction import Answers, Seen, answers_of, seen_by, top1
 from training.run import Run, Split
 from training.staging import StageResult
+from training.validation import validation_answers
 
 PACKAGES = ("torch", "transformers", "accelerate", "peft", "numpy", "av", "pillow")
 BULKY = {"confusion", "per_class", "reliability", "reliability_before"}
@@ -172,13 +173,12 @@ def _swept(
     assert novel_test is not None, "TrainConfig asks for held_out_labels"
 
     def measure(model: ActionModel) -> Measured:
-        known = _answers(run, model, val)[run.config.main_variant].logits
+        logits, truth = validation_answers(run, model, val)
+        temperature = fitted_temperature(logits.clone(), truth)
         return Measured(
-            top1=top1(known, val.truth),
+            top1=top1(logits, truth),
             zero_shot=_novel_top1(run, model, novel_val),
-            nll=float(
-                cross_entropy(known / fitted_temperature(known.clone(), val.truth), val.truth)
-            ),
+            nll=float(cross_entropy(logits / temperature, truth)),
             test_top1=_top1(run, model, test),
             test_zero_shot=_novel_top1(run, model, novel_test),
         )

@@ -17,10 +17,11 @@ from training.averaging import load_trained_weights, trained_weights
 from training.batches import Batches, ClipBatches, ClipSource, FeatureBatches
 from training.features import FrozenEncoder, features_from_clips
 from training.loop import Course, fit
-from training.prediction import answers_of, seen_by, top1
+from training.prediction import top1
 from training.run import Run, Split, backbone_identity, save_model
 from training.settings import Stage
 from training.stages import begin_stage, end_stage
+from training.validation import validation_answers
 from training.views import Schedule
 
 STAGE_FILE = "stage.json"
@@ -142,8 +143,7 @@ def _validation(run: Run, val: Split) -> Callable[[ActionModel], float]:
     """Top-1 of the main variant on validation clips."""
 
     def measure(model: ActionModel) -> float:
-        answers = answers_of(model, seen_by(model, val.views), run.texts)
-        return top1(answers[run.config.main_variant].logits, val.truth)
+        return top1(*validation_answers(run, model, val))
 
     return measure
 

@@ -142,7 +142,7 @@ class Interpolation(Config):
     alpha: float
     """0: the pretrained CLIP with what the frozen stages trained on it; 1: the tuned model."""
     top1: float
-    """Of the main variant on validation clips."""
+    """Of the main variant on validation clips; both ways, where training plays clips backwards."""
     zero_shot: float
     """On validation clips of untrained classes, by their names."""
     harmonic_mean: float
