@@ -65,8 +65,8 @@ class Stage(Config):
     noise: float = Field(default=0.0, ge=0)
     """Length of the random vector added to each frame embedding (their own length is 1)."""
     patience: int = Field(default=0, ge=0)
-    """Validations without a better result before the stage stops, and ends with the best weights;
-    0: it runs to its end."""
+    """Validations without a better result before the stage stops, and ends with the best weights,
+    for `lora` and `unfrozen` perhaps those that it began with; 0: it runs to its end."""
     validate_epochs: float = Field(default=1.0, gt=0)
     """Passes between two validations, where there is patience."""
     save_steps: int = Field(default=100, ge=1)
