@@ -21,7 +21,7 @@ MOST_LOGIT_SCALE = 100.0
 
 
 class Distiller(nn.Module):
-    """Holds the tuned CLIP near the pretrained one through a residual projection.
+    """Holds what a variant makes of a clip near the pretrained CLIP, through a residual projection.
 
     The second layer starts at zero, so that it begins as a plain cosine (FROSTER, Huang et al.,
     2024: a residual of 0.1 lets the tuned features differ where the task asks for it).
@@ -91,18 +91,21 @@ class ActionModel(nn.Module):
         `seen` is uint8 frames (B, T, S, S, 3) or frame embeddings (B, T, D); seconds (B, T), class
         texts (K, D), mean embeddings of the pretrained CLIP (B, D), what is added to the frame
         embeddings before the action parts see them (B, T, D). Gives for each variant NAME
-        `NAME.logits` of the head and `NAME.text_logits` (B, K), and `distance` (B,) where there is
-        a `pretrained`.
+        `NAME.logits` of the head and `NAME.text_logits` (B, K), and where there is a `pretrained`
+        the variants' mean `distance` from it (B,).
         """
         embeds = self.frame_embeds(seen)  # (B, T, D)
         told = embeds if noise is None else F.normalize(embeds + noise, dim=-1)  # (B, T, D)
         answers: dict[str, Tensor] = {}
+        distances: list[Tensor] = []
         for name in self.kinds:
             clip_embed = self.temporal[name](told, times)  # (B, D)
+            if pretrained is not None:
+                distances.append(self.distiller(clip_embed, pretrained))
             answers[f"{name}.logits"] = self.heads[name](clip_embed)
             answers[f"{name}.text_logits"] = self.text_logits(clip_embed, texts)
-        if pretrained is not None:
-            answers["distance"] = self.distiller(embeds.mean(dim=1), pretrained)
+        if distances:
+            answers["distance"] = torch.stack(distances).mean(dim=0)
         return answers
 
     def frame_embeds(self, seen: Tensor) -> Tensor:

@@ -3,8 +3,11 @@
 C clips, K classes, N names.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
+
+from torch.nn.functional import cross_entropy
 
 from clip_har.checkpoint import save_checkpoint
 from clip_har.dataset import Clip
@@ -15,7 +18,7 @@ from clip_har.provenance import provenance
 from training.action_model import ActionModel
 from training.ensembling import fitted_ensemble
 from training.evaluation.cost import cost_of
-from training.evaluation.metrics import Held, Interpolation, Metrics, StageFigures, ZeroShot
+from training.evaluation.metrics import Held, Interpolation, Metrics, ZeroShot
 from training.evaluation.model_figures import (
     frame_bag_logits,
     held_figures,
@@ -24,11 +27,13 @@ from training.evaluation.model_figures import (
     seen_tiers,
 )
 from training.evaluation.report import write_report
-from training.interpolation import interpolated, swept
+from training.evaluation.stage_figures import Gain, StageFigures, gain_over
+from training.interpolation import Measured, interpolated, swept
 from training.model_card import CARD_FILE, model_card
 from training.prediction import Answers, Seen, answers_of, seen_by, top1
 from training.run import Run, Split
 from training.staging import StageResult
+from training.validation import validation_answers
 
 PACKAGES = ("torch", "transformers", "accelerate", "peft", "numpy", "av", "pillow")
 BULKY = {"confusion", "per_class", "reliability", "reliability_before"}
@@ -50,8 +55,9 @@ def finish(run: Run, stages: list[StageResult], command: str, made_from: str) ->
     held_out = _held_out(run)
     stage_figures = tuple(_stage_figures(run, stage, held_out) for stage in stages)
     tuned = run.loaded(stages[-1].folder)
-    sweep = _swept(run, tuned, held_out) if run.config.alpha == "sweep" else []
-    model = interpolated(tuned, run.clip.state_dict(), _alpha(run, sweep))
+    begun = _before_tuning(run, stages, tuned)
+    sweep = _swept(run, begun, tuned, held_out) if run.config.alpha == "sweep" else []
+    model = interpolated(begun, tuned, _alpha(run, sweep))
     val, test = (_answers(run, model, split) for split in (held_out.val, held_out.test))
     temperatures = {
         name: fitted_temperature(told.logits.clone(), held_out.val.truth)
@@ -78,6 +84,7 @@ def finish(run: Run, stages: list[StageResult], command: str, made_from: str) ->
         variants=held,
         ensemble=ensemble_figures,
         stages=stage_figures,
+        gain=_gain(run, stages, test, held_out.test),
         interpolation=tuple(sweep),
         zero_shot=_zero_shot(run, model, test, held_out),
         cost={name: cost_of(model, name, run.view) for name in held},
@@ -136,21 +143,47 @@ def _stage_figures(run: Run, stage: StageResult, held_out: HeldOut) -> StageFigu
     )
 
 
-def _swept(run: Run, tuned: ActionModel, held_out: HeldOut) -> list[Interpolation]:
+def _gain(
+    run: Run, stages: list[StageResult], shipped: dict[str, Answers], split: Split
+) -> Gain | None:
+    if len(stages) == 1:
+        return None
+    main, first = run.config.main_variant, stages[0]
+    alone = _answers(run, run.loaded(first.folder), split)
+    before, after = (told[main].logits.argmax(dim=1) == split.truth for told in (alone, shipped))
+    return gain_over(first.name, before, after)
+
+
+def _before_tuning(run: Run, stages: list[StageResult], tuned: ActionModel) -> ActionModel:
+    """What the frozen stages left; the action parts of the end on the pretrained CLIP, if none."""
+    frozen = [one for one in stages if run.config.stages[one.name].trains == "frozen"]
+    if frozen:
+        return run.loaded(frozen[-1].folder)
+    begun = deepcopy(tuned)
+    begun.clip.load_state_dict(run.clip.state_dict())
+    return begun
+
+
+def _swept(
+    run: Run, begun: ActionModel, tuned: ActionModel, held_out: HeldOut
+) -> list[Interpolation]:
     val, test = held_out.val, held_out.test
     novel_val, novel_test = held_out.novel_val, held_out.novel_test
     assert novel_val is not None, "TrainConfig asks for held_out_labels"
     assert novel_test is not None, "TrainConfig asks for held_out_labels"
-    return swept(
-        tuned,
-        run.clip.state_dict(),
-        lambda model: (
-            _top1(run, model, val),
-            _novel_top1(run, model, novel_val),
-            _top1(run, model, test),
-            _novel_top1(run, model, novel_test),
-        ),
-    )
+
+    def measure(model: ActionModel) -> Measured:
+        logits, truth = validation_answers(run, model, val)
+        temperature = fitted_temperature(logits.clone(), truth)
+        return Measured(
+            top1=top1(logits, truth),
+            zero_shot=_novel_top1(run, model, novel_val),
+            nll=float(cross_entropy(logits / temperature, truth)),
+            test_top1=_top1(run, model, test),
+            test_zero_shot=_novel_top1(run, model, novel_test),
+        )
+
+    return swept(begun, tuned, measure)
 
 
 def _alpha(run: Run, sweep: list[Interpolation]) -> float:

@@ -1,16 +1,16 @@
-"""The tuned CLIP mixed with the pretrained one (WiSE-FT, Wortsman et al., 2022).
+"""Between what the frozen stages left and the tuned model (WiSE-FT, Wortsman et al., 2022).
 
-What tuning wins on its own classes it may lose on all others; between both sets of weights lies a
-mix that keeps most of each.
+At one end is the pretrained CLIP with the temporal modules and heads that were trained on it; at
+the other the tuned CLIP with those that were tuned along with it. What tuning wins on its own
+classes it may lose on all others; on the straight line lies a model that keeps most of each.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import asdict, dataclass
 
 import torch
-from torch import Tensor, nn
 
-from clip_har.nn.temporal import AttentionMotion
 from training.action_model import ActionModel
 from training.evaluation.metrics import Interpolation
 from training.evaluation.zero_shot import harmonic_mean
@@ -18,48 +18,45 @@ from training.evaluation.zero_shot import harmonic_mean
 ALPHAS = tuple(step / 10 for step in range(11))
 
 
-def interpolated(model: ActionModel, pretrained: Mapping[str, Tensor], alpha: float) -> ActionModel:
-    """A copy whose CLIP weighs (1 - alpha) pretrained + alpha tuned.
+def interpolated(begun: ActionModel, tuned: ActionModel, alpha: float) -> ActionModel:
+    """A copy in which every weight is (1 - alpha) that of `begun` + alpha that of `tuned`.
 
-    Temporal modules have no pretrained weights: alpha scales the residual that they add to the mean
-    of the frames instead. Heads stay what they are.
+    Both are of one run, the CLIP of `begun` is the pretrained one: fine-tuning hardly leaves the
+    valley in which it started, so the line between them stays in it.
     """
-    mixed = deepcopy(model)
-    weights = mixed.clip.state_dict()
+    mixed = deepcopy(tuned)
+    start, end = begun.state_dict(), mixed.state_dict()
+    assert start.keys() == end.keys(), "the models of two runs"
     with torch.no_grad():
-        for name, tuned in weights.items():
-            tuned.copy_(torch.lerp(pretrained[name].to(tuned), tuned, alpha))
-        for temporal in mixed.temporal.values():
-            if isinstance(temporal, AttentionMotion):
-                last = temporal.fusion[-1]
-                assert isinstance(last, nn.Linear)
-                last.weight.mul_(alpha)
-                last.bias.mul_(alpha)
+        for name, weight in end.items():
+            weight.copy_(torch.lerp(start[name].to(weight), weight, alpha))
     return mixed
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What one mixture is worth; `Interpolation` explains the figures."""
+
+    top1: float
+    zero_shot: float
+    nll: float
+    test_top1: float
+    test_zero_shot: float
+
+
 def swept(
-    model: ActionModel,
-    pretrained: Mapping[str, Tensor],
-    measure: Callable[[ActionModel], tuple[float, float, float, float]],
+    begun: ActionModel, tuned: ActionModel, measure: Callable[[ActionModel], Measured]
 ) -> list[Interpolation]:
     """Every alpha of the sweep; the one with the best harmonic mean is marked as shipped.
 
-    `measure` gives top-1 and zero-shot accuracy on validation, then the same on test clips, by
-    which nothing is chosen. Of equals the larger alpha is taken.
+    Of equals, which are many among some hundred clips, the likeliest. Test figures decide nothing.
     """
-    figures = {alpha: measure(interpolated(model, pretrained, alpha)) for alpha in ALPHAS}
-    means = {alpha: harmonic_mean(val[0], val[1]) for alpha, val in figures.items()}
-    best = max(ALPHAS, key=lambda alpha: (means[alpha], alpha))
+    figures = {alpha: measure(interpolated(begun, tuned, alpha)) for alpha in ALPHAS}
+    means = {alpha: harmonic_mean(one.top1, one.zero_shot) for alpha, one in figures.items()}
+    best = max(ALPHAS, key=lambda alpha: (means[alpha], -figures[alpha].nll, alpha))
     return [
         Interpolation(
-            alpha=alpha,
-            top1=top1,
-            zero_shot=zero_shot,
-            harmonic_mean=means[alpha],
-            test_top1=test_top1,
-            test_zero_shot=test_zero_shot,
-            shipped=alpha == best,
+            alpha=alpha, harmonic_mean=means[alpha], shipped=alpha == best, **asdict(figure)
         )
-        for alpha, (top1, zero_shot, test_top1, test_zero_shot) in figures.items()
+        for alpha, figure in figures.items()
     ]

@@ -109,6 +109,8 @@ class _Fit:
     def run(self) -> tuple[Progress, dict[str, Tensor]]:
         steps, progress = self.course.schedule.steps, self.progress
         start = steps if self._exhausted() else progress.step
+        if start == 0 and self.stage.patience and self.stage.trains != "frozen":
+            self._validate()  # what tuning begins with is the first to beat
         self.wrapped.train()
         for parts in self._bar(self.course.batches.steps(start), steps, start):
             started = time.monotonic()
@@ -168,13 +170,16 @@ class _Fit:
         due = self.progress.step // every > (self.progress.step - 1) // every
         if not (self.stage.patience and due):
             return False
+        self._validate()
+        return self._exhausted()
+
+    def _validate(self) -> None:
         self.wrapped.eval()
         score = self._at_its_end(self.course.validate)
         self.wrapped.train()
         if self.progress.validated(score):
             self.best = {n: v.clone() for n, v in self._ending_weights().items()}
         self.accelerator.log({f"{self.course.name}/validation": score}, self.progress.step)
-        return self._exhausted()
 
     def _exhausted(self) -> bool:
         return bool(self.stage.patience) and self.progress.since_best >= self.stage.patience

@@ -31,6 +31,12 @@ class Seen:
             torch.gather(self.embeds, 2, order[..., None].expand_as(self.embeds)), self.times
         )
 
+    def backwards(self, clips: Tensor) -> "Seen":
+        """Some of the clips, chosen by a mask (C,), as they are seen when played backwards."""
+        times = self.times[clips]
+        ends = times.amin(dim=2, keepdim=True) + times.amax(dim=2, keepdim=True)
+        return Seen(self.embeds[clips].flip(2), ends - times.flip(2))
+
     def standing(self) -> "Seen":
         """Each clip's middle frame, repeated to its length."""
         middle = self.embeds.shape[2] // 2

@@ -57,14 +57,16 @@ class Stage(Config):
     text_weight: float = Field(default=0.5, ge=0)
     """Weight of the symmetric image-text contrast beside the classification loss."""
     distillation: float = Field(default=0.0, ge=0)
-    """Weight of staying close to the pretrained CLIP (FROSTER, 2024); it takes a second pass."""
+    """Weight of each variant's clip embeddings staying close to those of the pretrained CLIP
+    (FROSTER, 2024), so that other names still fit them; in `lora` and `unfrozen` it takes a second
+    pass."""
     ema: float = Field(default=0.0, ge=0, lt=1)
     """Decay of the moving average of the weights that the stage ends with; 0: the last weights."""
     noise: float = Field(default=0.0, ge=0)
     """Length of the random vector added to each frame embedding (their own length is 1)."""
     patience: int = Field(default=0, ge=0)
-    """Validations without a better result before the stage stops, and ends with the best weights;
-    0: it runs to its end."""
+    """Validations without a better result before the stage stops, and ends with the best weights,
+    for `lora` and `unfrozen` perhaps those that it began with; 0: it runs to its end."""
     validate_epochs: float = Field(default=1.0, gt=0)
     """Passes between two validations, where there is patience."""
     save_steps: int = Field(default=100, ge=1)
@@ -80,11 +82,10 @@ class Stage(Config):
                 "parts: choose a multiple."
             )
         if self.trains == "frozen":
-            if self.augmentation != Augmentation() or self.distillation:
+            if self.augmentation != Augmentation():
                 raise ValueError(
                     "a `frozen` stage learns from embeddings that are computed once, so it has no "
-                    "`augmentation` and no `distillation`: leave them out, or choose `lora` or "
-                    "`unfrozen`."
+                    "`augmentation`: leave it out, or choose `lora` or `unfrozen`."
                 )
         elif not (self.blocks and self.encoder_learning_rate):
             raise ValueError(
@@ -127,9 +128,9 @@ class TrainConfig(Config):
     dropout: float = Field(default=0.5, ge=0, lt=1)
     """Of the classification heads."""
     alpha: float | Literal["sweep"] = 1.0
-    """Share of the tuned CLIP in the weights that are kept, the rest is the pretrained one's
-    (WiSE-FT, 2022). `sweep` tries 0 to 1 and takes the best for `held_out_labels` and the others
-    together."""
+    """Share of the last stage in the weights that are kept; the rest is what the frozen stages left
+    on the pretrained CLIP (WiSE-FT, 2022). `sweep` tries 0 to 1 and takes the best for
+    `held_out_labels` and the others together."""
     mixed_precision: Literal["no", "bf16"] = "no"
     """Arithmetic of the forward pass; losses and weights stay in fp32."""
     workers: int = Field(default=2, ge=1)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from clip_har.product import is_current, record_inputs, staged
 from training.action_model import ActionModel
@@ -16,9 +17,11 @@ from training.averaging import load_trained_weights, trained_weights
 from training.batches import Batches, ClipBatches, ClipSource, FeatureBatches
 from training.features import FrozenEncoder, features_from_clips
 from training.loop import Course, fit
-from training.prediction import answers_of, seen_by, top1
+from training.prediction import top1
 from training.run import Run, Split, backbone_identity, save_model
+from training.settings import Stage
 from training.stages import begin_stage, end_stage
+from training.validation import validation_answers
 from training.views import Schedule
 
 STAGE_FILE = "stage.json"
@@ -125,18 +128,22 @@ def _course(run: Run, name: str, state: Path) -> Course:
         schedule=schedule,
         batches=batches,
         texts=run.texts,
-        pretrained=encoder.embeds if settings.distillation else None,
+        pretrained=_pretrained(encoder, settings) if settings.distillation else None,
         validate=_validation(run, run.split("val")) if settings.patience else lambda _: 0.0,
         state=state,
     )
+
+
+def _pretrained(encoder: FrozenEncoder, settings: Stage) -> Callable[[Tensor], Tensor]:
+    """What a stage sees -> the pretrained CLIP's frame embeddings; a `frozen` stage sees these."""
+    return (lambda seen: seen) if settings.trains == "frozen" else encoder.embeds
 
 
 def _validation(run: Run, val: Split) -> Callable[[ActionModel], float]:
     """Top-1 of the main variant on validation clips."""
 
     def measure(model: ActionModel) -> float:
-        answers = answers_of(model, seen_by(model, val.views), run.texts)
-        return top1(answers[run.config.main_variant].logits, val.truth)
+        return top1(*validation_answers(run, model, val))
 
     return measure
 

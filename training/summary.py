@@ -7,7 +7,7 @@ from rich.table import Table
 
 from clip_har.dataset import Tier
 from training.evaluation.metrics import Held, Metrics, Order
-from training.evaluation.wording import interval, percent, views
+from training.evaluation.wording import gained, interval, percent, views
 
 
 def tables(metrics: Metrics) -> list[Table]:
@@ -62,6 +62,8 @@ def _stages(metrics: Metrics) -> Table:
         if mix.shipped:
             shares = percent(mix.test_top1), percent(mix.test_zero_shot)
             table.add_row(f"kept: alpha = {mix.alpha:g}", *shares, "", "", "")
+    if metrics.gain:
+        table.caption = gained(metrics.gain)
     return table
 
 

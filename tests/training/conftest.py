@@ -60,6 +60,7 @@ STAGES: dict[str, dict[str, Any]] = {
         "warmup_epochs": 0.5,
         "batch": 8,
         "learning_rate": 0.01,
+        "distillation": 0.5,
         "noise": 0.1,
         "ema": 0.9,
         "patience": 3,

@@ -1,4 +1,4 @@
-"""The tuned CLIP mixed with the pretrained one."""
+"""Between what the frozen stages left and the tuned model."""
 
 from copy import deepcopy
 
@@ -6,86 +6,96 @@ import pytest
 import torch
 
 from training.action_model import ActionModel
-from training.interpolation import ALPHAS, interpolated, swept
+from training.interpolation import ALPHAS, Measured, interpolated, swept
 from training.run import Run
 
-FUSION = "temporal.temporal.fusion.2"
+Ends = tuple[ActionModel, ActionModel]
+
+
+def moved(model: ActionModel, seed: int, *parts: str) -> ActionModel:
+    """A copy with every weight of these parts elsewhere."""
+    copy = deepcopy(model).eval().requires_grad_(False)
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in copy.named_parameters():
+        if name.startswith(parts):
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    return copy
 
 
 @pytest.fixture
-def tuned(model: ActionModel) -> ActionModel:
-    """Every weight away from where it began."""
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.1)
-    return model.eval().requires_grad_(False)
+def ends(model: ActionModel) -> Ends:
+    """What a frozen stage left, with the pretrained CLIP, and the tuned model."""
+    begun = moved(model, 0, "temporal", "heads")
+    return begun, moved(begun, 1, "")
 
 
-def test_alpha_1_is_the_tuned_model(tuned: ActionModel, run: Run) -> None:
-    before = deepcopy(tuned.state_dict())
-    mixed = interpolated(tuned, run.clip.state_dict(), 1.0).state_dict()
-    assert [name for name in before if not torch.equal(mixed[name], before[name])] == []
+def differences(one: ActionModel, other: ActionModel) -> list[str]:
+    ours, theirs = one.state_dict(), other.state_dict()
+    return [name for name in ours if not torch.equal(ours[name], theirs[name])]
 
 
-def test_alpha_0_is_the_pretrained_clip_by_the_mean_of_frames(tuned: ActionModel, run: Run) -> None:
-    mixed = interpolated(tuned, run.clip.state_dict(), 0.0)
+def test_alpha_1_is_the_tuned_model(ends: Ends) -> None:
+    assert differences(interpolated(*ends, 1.0), ends[1]) == []
+
+
+def test_alpha_0_is_what_the_frozen_stage_left_on_the_pretrained_clip(ends: Ends, run: Run) -> None:
+    mixed = interpolated(*ends, 0.0)
+    assert differences(mixed, ends[0]) == []
     pretrained, weights = run.clip.state_dict(), mixed.clip.state_dict()
     assert [name for name in pretrained if not torch.equal(weights[name], pretrained[name])] == []
     embeds = torch.nn.functional.normalize(torch.randn(2, 4, run.spec.embed_dim), dim=-1)
     times = torch.arange(4.0).expand(2, -1)
-    by_time, by_mean = (mixed.temporal[name](embeds, times) for name in ("temporal", "base"))
-    torch.testing.assert_close(by_time, by_mean, atol=1e-6, rtol=0)
-    moved = tuned.temporal["temporal"](embeds, times)
-    assert (moved - by_mean).abs().max() > 0.01
+    there, back = (mixed.temporal["temporal"](one, times) for one in (embeds, embeds.flip(1)))
+    assert (there - back).abs().max() > 0.01  # it still knows one order from the other
 
 
-def test_a_quarter_lies_near_the_pretrained_end(tuned: ActionModel, run: Run) -> None:
-    pretrained = run.clip.state_dict()
-    mixed = interpolated(tuned, pretrained, 0.25)
-    for name, weight in mixed.clip.state_dict().items():
-        if weight.is_floating_point():
-            expected = 0.75 * pretrained[name] + 0.25 * tuned.clip.state_dict()[name]
-            torch.testing.assert_close(weight, expected)
-    ours, theirs = mixed.state_dict(), tuned.state_dict()
-    for end in ("weight", "bias"):
-        residual = ours[f"{FUSION}.{end}"]
-        torch.testing.assert_close(residual, 0.25 * theirs[f"{FUSION}.{end}"])
-    same = [name for name in ours if name.startswith("heads.")]
-    assert all(torch.equal(ours[name], theirs[name]) for name in same)
+def test_a_quarter_lies_near_what_the_frozen_stage_left(ends: Ends) -> None:
+    begun, tuned = (end.state_dict() for end in ends)
+    for name, weight in interpolated(*ends, 0.25).state_dict().items():
+        torch.testing.assert_close(weight, 0.75 * begun[name] + 0.25 * tuned[name])
 
 
-def test_neither_end_is_changed(tuned: ActionModel, run: Run) -> None:
-    ends = deepcopy(tuned.state_dict()), deepcopy(run.clip.state_dict())
-    interpolated(tuned, run.clip.state_dict(), 0.5)
-    for before, after in zip(ends, (tuned.state_dict(), run.clip.state_dict()), strict=True):
-        assert all(torch.equal(before[name], after[name]) for name in before)
+def test_neither_end_is_changed(ends: Ends) -> None:
+    before = deepcopy(ends)
+    interpolated(*ends, 0.5)
+    assert [differences(*pair) for pair in zip(before, ends, strict=True)] == [[], []]
 
 
-def alpha_of(model: ActionModel, tuned: ActionModel) -> float:
-    scale = model.state_dict()[f"{FUSION}.bias"] / tuned.state_dict()[f"{FUSION}.bias"]
-    return round(float(scale[0]), 1)
+def test_the_models_of_two_runs_have_no_line_between_them(ends: Ends) -> None:
+    begun, tuned = ends
+    del begun.heads["base"]
+    with pytest.raises(AssertionError, match="two runs"):
+        interpolated(begun, tuned, 0.5)
 
 
-def test_the_sweep_takes_the_best_harmonic_mean_on_validation(tuned: ActionModel, run: Run) -> None:
-    def measure(model: ActionModel) -> tuple[float, float, float, float]:
-        alpha = alpha_of(model, tuned)
-        return alpha, 1 - alpha, 1.0 if alpha == 1.0 else 0.0, 0.0  # test clips decide nothing
+def alpha_of(model: ActionModel, ends: Ends) -> float:
+    """Where between its ends a model lies, by one weight."""
+    weight, begun, tuned = (float(one.heads["base"][1].bias[0]) for one in (model, *ends))
+    return round((weight - begun) / (tuned - begun), 1)
 
-    sweep = swept(tuned, run.clip.state_dict(), measure)
+
+def test_the_sweep_takes_the_best_harmonic_mean_on_validation(ends: Ends) -> None:
+    def measure(model: ActionModel) -> Measured:
+        alpha = alpha_of(model, ends)
+        return Measured(alpha, 1 - alpha, 1 - alpha, float(alpha == 1.0), 0.0)
+
+    sweep = swept(*ends, measure)
     assert tuple(mix.alpha for mix in sweep) == ALPHAS
     assert (ALPHAS[0], ALPHAS[-1]) == (0.0, 1.0)
-    assert [mix.alpha for mix in sweep if mix.shipped] == [0.5]
-    ends = sweep[0], sweep[-1]
-    assert [mix.harmonic_mean for mix in ends] == [0.0, 0.0]
-    assert [(mix.top1, mix.zero_shot) for mix in ends] == [(0.0, 1.0), (1.0, 0.0)]
+    assert [mix.alpha for mix in sweep if mix.shipped] == [0.5]  # not by test clips, nor likelihood
+    outer = sweep[0], sweep[-1]
+    assert [mix.harmonic_mean for mix in outer] == [0.0, 0.0]
+    assert [(mix.top1, mix.zero_shot) for mix in outer] == [(0.0, 1.0), (1.0, 0.0)]
     assert sweep[-1].test_top1 == 1.0
 
 
-def test_of_equals_the_sweep_takes_the_larger_alpha(tuned: ActionModel, run: Run) -> None:
-    def measure(model: ActionModel) -> tuple[float, float, float, float]:
-        good = 0.3 <= alpha_of(model, tuned) <= 0.7
-        return (0.8, 0.8, 0.0, 0.0) if good else (0.5, 0.5, 0.0, 0.0)
+@pytest.mark.parametrize(("likeliest", "taken"), [(0.4, 0.4), (0.9, 0.7), (None, 0.7)])
+def test_of_equals_the_sweep_takes_the_likeliest_then_the_larger_alpha(
+    ends: Ends, likeliest: float | None, taken: float
+) -> None:
+    def measure(model: ActionModel) -> Measured:
+        alpha = alpha_of(model, ends)
+        right = 0.8 if 0.3 <= alpha <= 0.7 else 0.5
+        return Measured(right, right, 0.1 if alpha == likeliest else 0.2, 0.0, 0.0)
 
-    sweep = swept(tuned, run.clip.state_dict(), measure)
-    assert [mix.alpha for mix in sweep if mix.shipped] == [0.7]
+    assert [mix.alpha for mix in swept(*ends, measure) if mix.shipped] == [taken]

@@ -136,6 +136,19 @@ def test_a_stage_with_patience_stops_and_ends_with_its_best_weights(trained_by: 
     assert differ(weights, last)
 
 
+@pytest.mark.parametrize(("at_first", "steps"), [(0.9, 2), (0.0, 5)])
+def test_tuning_that_improves_nothing_changes_nothing(
+    trained_by: Fit, at_first: float, steps: int
+) -> None:
+    tuning = {"trains": "unfrozen", "blocks": 1, "encoder_learning_rate": 0.01, "patience": 2}
+    progress, weights = trained_by([at_first, 0.1, 0.2, 0.3, 0.4, 0.5], **tuning)
+    assert (progress.step, progress.best) == (steps, max(at_first, 0.5))
+    _, begun = trained_by(state="begun", **{**tuning, "patience": 0, "learning_rate": 1e-12})
+    name = "heads.base.1.weight"
+    kept = torch.allclose(weights[name], begun[name], atol=1e-6, rtol=0)
+    assert kept == (at_first == 0.9)
+
+
 def test_a_stage_that_stopped_early_stays_stopped(trained_by: Fit) -> None:
     once = trained_by([0.5, 0.4, 0.3], patience=2)
     again = trained_by([], patience=2)  # no validation is asked for

@@ -97,6 +97,19 @@ def test_distance_is_told_where_there_is_a_pretrained_answer(model: ActionModel,
     torch.testing.assert_close(told["distance"], torch.zeros(3), atol=1e-6, rtol=0)
 
 
+@torch.inference_mode()
+def test_distance_is_that_of_what_each_variant_makes_of_a_clip(
+    model: ActionModel, run: Run
+) -> None:
+    embeds = F.normalize(made(0, 3, 4, run.spec.embed_dim), dim=-1)
+    times, mean = torch.arange(4.0).expand(3, -1), embeds.mean(dim=1)
+    model.temporal["temporal"].fusion[-1].bias.add_(1)
+    apart = 1 - F.cosine_similarity(model.temporal["temporal"](embeds, times), mean, dim=-1)
+    assert apart.min() > 0.01
+    told = model(embeds, times, run.texts, mean)["distance"]
+    torch.testing.assert_close(told, apart / 2)  # a mean of frames is where it was
+
+
 def test_the_scale_of_text_logits_is_bounded(model: ActionModel, run: Run) -> None:
     with torch.no_grad():
         model.clip.logit_scale.fill_(10.0)

@@ -85,6 +85,15 @@ def test_the_vision_tower_sees_views_kept_or_in_passing_alike(
     assert torch.equal(passing.times, kept.times)
 
 
+def test_some_clips_are_seen_backwards(seen: Seen) -> None:
+    chosen = torch.arange(len(seen.embeds)) == 1
+    turned = seen.backwards(chosen)
+    assert torch.equal(turned.embeds, seen.embeds[chosen].flip(2))
+    first, last = seen.times[chosen][..., :1], seen.times[chosen][..., -1:]
+    torch.testing.assert_close(turned.times[..., :1], first)
+    torch.testing.assert_close(turned.times, (first + last) - seen.times[chosen].flip(2))
+
+
 def test_shuffled_clips_keep_the_set_of_their_frames_and_their_times(seen: Seen) -> None:
     shuffled = seen.shuffled(0)
     assert torch.equal(shuffled.times, seen.times)

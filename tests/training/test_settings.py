@@ -62,7 +62,6 @@ def test_published_settings_are_accepted(path: Path) -> None:
             {"stages": {"only": {**FROZEN, "augmentation": {"colour": 0.5}}}},
             ["embeddings that are computed once", "no `augmentation`", "choose `lora`"],
         ),
-        ({"stages": {"only": {**FROZEN, "distillation": 0.5}}}, ["no `distillation`"]),
         (stage(batch=9, accumulate=2), ["batch = 9", "accumulate = 2", "choose a multiple"]),
         (stage(blocks=0), ["a `lora` stage needs `blocks`"]),
         (stage(trains="unfrozen", encoder_learning_rate=0), ["a `unfrozen` stage needs `blocks`"]),

@@ -30,6 +30,7 @@ def test_every_variant_is_a_checkpoint_of_one_clip(trained: Path) -> None:
     assert (base.spec.temporal, temporal.spec.temporal) == ("mean", "attention_motion")
     ours, theirs = base.clip.state_dict(), temporal.clip.state_dict()
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    assert temporal.temporal.fusion[-1].weight.abs().max() > 0  # it has learned something
     record = json.loads((trained / "base" / "run.json").read_text())
     assert record["command"] == "python -m training train"
     assert record["skipped_clips"] == []
@@ -66,6 +67,45 @@ def test_a_second_run_is_up_to_date_and_a_changed_one_is_not(
     for name in ("base", "temporal"):
         once, again = weights(trained, name), weights(out, name)
         assert not [key for key in once if not torch.equal(once[key], again[key])]
+
+
+@pytest.mark.parametrize(("alpha", "stage"), [(0.0, "1-frozen"), (1.0, "3-unfrozen")])
+def test_the_ends_of_the_line_are_the_frozen_stage_and_the_last_one(
+    settings_of: Settings,
+    lean: Path,
+    trained: Path,
+    tmp_path: Path,
+    in_one_process: None,
+    alpha: float,
+    stage: str,
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(trained, out)
+    metrics, _ = train(settings_of(alpha=alpha), lean, out, "")
+    left = load_file(out / "stages" / stage / "model.safetensors")
+    shipped = weights(out, "temporal")
+    parts = {"temporal.": "temporal.temporal.", "head.": "heads.temporal.", "clip.": "clip."}
+    for part, theirs in parts.items():
+        for name in (name for name in shipped if name.startswith(part)):
+            assert torch.equal(shipped[name], left[theirs + name.removeprefix(part)]), name
+    assert metrics.gain is not None
+    assert alpha == 1 or (metrics.gain.won, metrics.gain.lost) == (0, 0)
+    at = {one.name: one.top1 for one in metrics.stages}[stage.split("-")[1]]
+    assert metrics.test.top1 == at
+
+
+def test_without_a_frozen_stage_the_pretrained_clip_bears_what_was_tuned(
+    settings_of: Settings, lean: Path, small_clip: Path, tmp_path: Path, in_one_process: None
+) -> None:
+    lora = {name: stage for name, stage in settings_of().stages.items() if name == "lora"}
+    train(settings_of(alpha=0.0, stages=lora), lean, tmp_path / "run", "")
+    shipped, pretrained = (
+        weights(tmp_path / "run", "temporal"),
+        load_file(small_clip / "model.safetensors"),
+    )
+    assert all(torch.equal(shipped[f"clip.{name}"], pretrained[name]) for name in pretrained)
+    tuned = load_file(tmp_path / "run" / "stages" / "1-lora" / "model.safetensors")
+    assert torch.equal(shipped["head.1.weight"], tuned["heads.temporal.1.weight"])
 
 
 def test_a_backbone_that_is_not_there_is_a_user_error(

@@ -6,8 +6,7 @@ N clips, C columns of figures a clip, R resamples. Everything is drawn from the 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from training.evaluation.metrics import Interval
-
+Interval = tuple[float, float]
 DRAWS = 2000
 PERCENTILES = (2.5, 97.5)
 

@@ -9,9 +9,10 @@ from pydantic import Field
 
 from clip_har.config import Config
 from clip_har.dataset import Tier
+from training.evaluation.bootstrap import Interval
+from training.evaluation.stage_figures import Gain, StageFigures
 
 METRICS_FILE, REPORT_FILE = "metrics.json", "report.html"
-Interval = tuple[float, float]
 Protocol = Literal["EP1", "half-class", "base-to-novel"]
 AnswersBy = Literal["head", "names"]
 
@@ -135,40 +136,20 @@ class Held(Classification):
     """None: the data has no pairs."""
 
 
-class StageFigures(Config):
-    """The model as a stage left it, on held-out clips."""
-
-    name: str
-    """Name of the stage."""
-    top1: float
-    """Of the main variant."""
-    mean_class_accuracy: float
-    """Of the main variant."""
-    top1_interval: Interval
-    """Of `top1`."""
-    variants: dict[str, float]
-    """Top-1 of every variant."""
-    zero_shot: float | None
-    """Accuracy on classes that were never trained, by their names; None: there are none."""
-    trained_parameters: int
-    """Numbers that the stage could change."""
-    steps: int
-    """Optimiser steps."""
-    seconds: float
-    """How long it took, interruptions not counted."""
-
-
 class Interpolation(Config):
-    """The tuned CLIP mixed with the pretrained one: weights (1 - alpha) old + alpha new."""
+    """Between frozen and tuned: weights (1 - alpha) before the CLIP was tuned + alpha after it."""
 
     alpha: float
-    """0: the pretrained CLIP; 1: the tuned one."""
+    """0: the pretrained CLIP with what the frozen stages trained on it; 1: the tuned model."""
     top1: float
-    """Of the main variant on validation clips."""
+    """Of the main variant on validation clips; both ways, where training plays clips backwards."""
     zero_shot: float
     """On validation clips of untrained classes, by their names."""
     harmonic_mean: float
     """Of both."""
+    nll: float
+    """Negative log-likelihood of the same validation clips as `top1`, with their best temperature:
+    decides where harmonic means are equal."""
     test_top1: float
     """As `top1`, on test clips: for the record, nothing is chosen by it."""
     test_zero_shot: float
@@ -290,6 +271,8 @@ class Metrics(Config):
     """All of them together."""
     stages: tuple[StageFigures, ...] = ()
     """The model after each stage of training."""
+    gain: Gain | None = None
+    """What the later stages won over the first; None: there was one alone, or none."""
     interpolation: tuple[Interpolation, ...] = ()
     """The sweep that chose the shipped weights."""
     zero_shot: tuple[ZeroShot, ...] = ()

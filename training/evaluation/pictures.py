@@ -32,8 +32,8 @@ from training.evaluation.metrics import (
     Interval,
     Order,
     OrderTier,
-    StageFigures,
 )
+from training.evaluation.stage_figures import StageFigures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,7 +85,7 @@ def stages_picture(stages: Sequence[StageFigures]) -> bytes:
 
 
 def interpolation_picture(sweep: Sequence[Interpolation]) -> bytes:
-    """What each mixture of the pretrained and the tuned CLIP knows; the shipped one is marked."""
+    """What each mixture of the frozen and the tuned model knows; the shipped one is marked."""
     figure = canvas(4.2)
     axes = figure.subplots()
     calm(axes)
@@ -103,7 +103,7 @@ def interpolation_picture(sweep: Sequence[Interpolation]) -> bytes:
             axes.axvline(one.alpha, color=MUTED, linewidth=1, linestyle="--", zorder=0)
             _note(axes, one.alpha, 0.0, f"shipped: {one.alpha:g}", va="bottom")
             axes.plot(one.alpha, one.harmonic_mean, "o", ms=13, mfc="none", mec=INK, mew=1.3)
-    axes.set_xlabel("alpha: 0 is the pretrained CLIP, 1 the tuned one", color=INK)
+    axes.set_xlabel("alpha: 0 is trained on the frozen CLIP, 1 with the CLIP tuned", color=INK)
     axes.set_xticks(alphas)
     keyed(axes, 3)
     return png_of(figure)

@@ -64,6 +64,7 @@ def report_page(metrics: Metrics, pictures: dict[str, bytes]) -> str:
         "interval": wording.interval,
         "points": wording.points,
         "number": wording.number,
+        "gained": wording.gained,
     }
     return environment.get_template(TEMPLATE).render(
         metrics=metrics,

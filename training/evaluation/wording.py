@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from training.evaluation.metrics import Interval, Metrics, Protocol
+from training.evaluation.stage_figures import Gain
 
 PROTOCOLS: dict[Protocol, str] = {
     "EP1": "all names of classes or of a data set that training never saw, at once",
@@ -27,6 +28,15 @@ def points(difference: float) -> str:
     """-0.012 -> −1.2 points."""
     sign = "−" if difference < 0 else "+"
     return f"{sign}{abs(100 * difference):.1f} points"
+
+
+def gained(gain: Gain) -> str:
+    """What the later stages won, and whether it is more than chance."""
+    low, high = (points(end) for end in gain.interval)
+    return (
+        f"All stages against {gain.over} alone, as shipped: {points(gain.top1)} of top-1 "
+        f"({low} to {high}); {gain.won} clips won, {gain.lost} lost, p = {gain.p:.2g}."
+    )
 
 
 def number(count: float) -> str:

@@ -14,9 +14,9 @@ from training.evaluation.metrics import (
     Member,
     Metrics,
     Order,
-    StageFigures,
 )
 from training.evaluation.order import order_tier
+from training.evaluation.stage_figures import Gain, StageFigures
 from training.evaluation.zero_shot import TextScores, all_classes, base_to_novel, half_class
 
 LABELS = (
@@ -27,6 +27,7 @@ LABELS = (
     "jumping",
     "waving",
 )
+GAIN = Gain(over="frozen", top1=0.025, interval=(-0.0083, 0.0583), won=7, lost=4, p=0.5488)
 TIERS = ("reversal", "closed_loop", "rotation", "nuisance")
 
 
@@ -66,6 +67,7 @@ def make_sweep() -> tuple[Interpolation, ...]:
                 top1=top1,
                 zero_shot=zero_shot,
                 harmonic_mean=2 * top1 * zero_shot / (top1 + zero_shot),
+                nll=0.4 - 0.2 * alpha,
                 test_top1=top1 - 0.01,
                 test_zero_shot=zero_shot - 0.02,
                 shipped=step == 4,
@@ -137,6 +139,7 @@ def make_metrics(labels: tuple[str, ...] = LABELS, source: str = "Synthetic vide
         variants=variants,
         ensemble=ensemble,
         stages=make_stages(),
+        gain=GAIN,
         interpolation=make_sweep(),
         zero_shot=zero_shot,
         cost={"base": cost, "temporal": cost},

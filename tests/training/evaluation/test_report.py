@@ -95,6 +95,9 @@ def test_the_page_says_what_was_measured_and_every_figure(written: Path, metrics
     ):
         assert percent(share) in page.text
     assert interval(metrics.test.top1_interval) in page.text
+    assert "frozen alone, as shipped: +2.5 points of top-1" in page.text
+    assert "(−0.8 points to +5.8 points)" in page.text
+    assert "7 clips won, 4 lost, p = 0.55" in page.text
     assert metrics.manifest_sha256 in page.text
     assert "versions.torch" in page.text
 
@@ -108,6 +111,7 @@ def test_sections_without_data_are_left_out(metrics: Metrics, tmp_path: Path) ->
             "variants": {metrics.variant: test},
             "ensemble": None,
             "stages": (),
+            "gain": None,
             "interpolation": (),
             "zero_shot": (),
             "cost": {},
@@ -119,7 +123,7 @@ def test_sections_without_data_are_left_out(metrics: Metrics, tmp_path: Path) ->
         "Variants and their ensemble",
         "Order of frames",
         "Zero-shot: classes by name alone",
-        "Between the pretrained and the tuned CLIP",
+        "Between the frozen stage and the tuned model",
         "Cost",
     ]
     assert set(left.headings) < set(full.headings)
