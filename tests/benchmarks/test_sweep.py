@@ -48,10 +48,10 @@ def test_too_few_samples_are_refused(tmp_path: Path) -> None:
         import_module("sweep").write_input(made_folder(tmp_path, 63), tmp_path / "input.json")
 
 
-def test_rate_counts_what_came_after_the_warm_up() -> None:
+def test_rate_counts_what_came_between_the_warm_up_and_the_end_of_the_load() -> None:
     rate = import_module("load").rate
-    assert rate([0.5, 1.5, 2.0, 3.0], 1.0) == pytest.approx(3 / 2.0)
-    assert rate([0.5], 1.0) == 0.0
+    assert rate([0.5, 1.5, 2.0, 3.0, 3.5], 1.0, 3.0) == pytest.approx(3 / 2.0)
+    assert rate([0.5], 1.0, 3.0) == 0.0
 
 
 def test_table_gives_ratios_to_one_caller() -> None:
