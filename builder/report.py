@@ -175,23 +175,16 @@ def _picture(report: BuildReport) -> str:
     if not points:
         return ""
     most = max(speed for _, speed, _ in points)
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    figure = Figure(figsize=(8.4, 3.6), layout="constrained")
     axes = figure.subplots()
     for row, speed, lost in points:
-        axes.scatter(speed, lost, s=90 if row.chosen else 40, zorder=3)
         name = f"{row.engine} {row.precision}{' (served)' if row.chosen else ''}"
-        left = speed > most / 2
-        axes.annotate(
-            name,
-            (speed, lost),
-            xytext=(-8 if left else 8, 6),
-            textcoords="offset points",
-            ha="right" if left else "left",
-        )
+        axes.scatter(speed, lost, s=90 if row.chosen else 40, zorder=3, label=name)
     axes.axhline(1 - report.profile["budget"]["min_cosine"], linestyle="--", linewidth=1)
     axes.set(xlabel="frames a second", ylabel="1 - smallest cosine", yscale="log")
     axes.set_xlim(0, 1.1 * most)
     axes.grid(alpha=0.3)
+    figure.legend(loc="outside right upper", frameon=False)
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()[text.getvalue().index("<svg") :]
