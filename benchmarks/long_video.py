@@ -13,7 +13,7 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -200,6 +200,12 @@ def named(stretch: Stretch, found: Sequence[dict[str, Any]]) -> bool:
     return sum(max(0.0, seconds) for seconds in shared) > (stretch.end - stretch.start) / 2
 
 
+def print_figures(figures: Mapping[str, float]) -> None:
+    """One line a figure."""
+    for name, figure in figures.items():
+        print(f"{name}: {figure:.3g}" if isinstance(figure, float) else f"{name}: {figure}")
+
+
 @app.command()
 def main(
     repository: Annotated[Path, typer.Argument(help="Model repository of a mocap checkpoint.")],
@@ -251,8 +257,7 @@ def main(
         "median miss: seconds": median(one for one in clear if one is not None),
         "greatest miss: seconds": max(one for one in clear if one is not None),
     }
-    for name, figure in figures.items():
-        print(f"{name}: {figure:.3g}" if isinstance(figure, float) else f"{name}: {figure}")
+    print_figures(figures)
     if out:
         segments = {"planted": [asdict(one) for one in planted], "found": found}
         out.write_text(json.dumps(figures | segments, indent=1) + "\n")

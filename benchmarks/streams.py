@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from long_video import encoded
+from long_video import encoded, print_figures
 
 from clip_har.dataset import data_set_from_folder
 from clip_har.progress import progress_bar
@@ -126,8 +126,7 @@ def main(
         "largest difference of a score, together and alone": mixed,
         "least difference of another camera": apart,
     }
-    for name, figure in figures.items():
-        print(f"{name}: {figure:.3g}" if isinstance(figure, float) else f"{name}: {figure}")
+    print_figures(figures)
     if mixed > TOLERANCE or apart <= TOLERANCE or runs != 2 * sent:
         sys.exit("error: streams were mixed up, or frames were not encoded once each.")
 
