@@ -165,7 +165,7 @@ def _candidate_table(report: "BuildReport") -> Table:
             _shown(row.share_of_int8_limit, "{:.0%}"),
             _shown(row.min_cosine, "{:.4f}"),
             _shown(row.top1_agreement, "{:.1%}"),
-            "served" if row.chosen else "passed" if passed else "refused",
+            row.state,
             style="bold" if row.chosen else None if passed else "dim",
         )
     return table

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-SUMS = 16  # independent ones: enough to hide the latency of an instruction
+SUMS = 12  # independent ones: enough to hide an instruction's latency; AVX2 has 16 registers
 VECTOR_STEPS = 5_000_000
 TILE_STEPS = 400_000
 TRIALS = 7
 
+V8F32, V16F32 = "<8 x float>", "<16 x float>"
 TILES = 8
 SUM_TILES = 6
 TILE_ROWS, TILE_ROW_BYTES = 16, 64
@@ -27,22 +28,20 @@ ARCH_PRCTL, REQUEST_PERMISSION, TILE_DATA = 158, 0x1023, 18
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """A vector instruction that adds products to sums."""
+    """A vector instruction, or a few that belong together, that add products to sums."""
 
     flag: str
     """CPU feature that it needs, as /proc/cpuinfo names it."""
-    name: str
-    """LLVM's name of it."""
-    lane: str
-    """LLVM's type of a sum."""
-    lanes: int
-    """Sums of a vector."""
+    sums: str
+    """LLVM's type of a vector of sums."""
     factor: str
-    """LLVM's type of the vectors that are multiplied."""
+    """LLVM's type of a vector that is multiplied."""
     operations: int
-    """Additions and multiplications of one instruction."""
-    sum_first: bool = True
-    """Whether the sum is its first operand, or its last."""
+    """Additions and multiplications of one step."""
+    declared: str
+    """LLVM's declarations of what `step` calls."""
+    step: str
+    """LLVM's text that makes the sums %t{n} of the sums %s{n} and the factor %x."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +56,49 @@ class TileInstruction:
     """Additions and multiplications of one instruction."""
 
 
+def _fused(
+    flag: str, name: str, sums: str, factor: str, operations: int, *, sum_first: bool = True
+) -> Instruction:
+    """One instruction that multiplies and adds; the sum is its first operand, or its last."""
+    types = (sums, factor, factor) if sum_first else (factor, factor, sums)
+    values = ("%s{n}", "%x", "%x") if sum_first else ("%x", "%x", "%s{n}")
+    operands = ", ".join(f"{t} {value}" for t, value in zip(types, values, strict=True))
+    declared = f"declare {sums} @{name}({', '.join(types)})"
+    return Instruction(
+        flag, sums, factor, operations, declared, f"%t{{n}} = call {sums} @{name}({operands})"
+    )
+
+
+INT8_OF_AVX2 = Instruction(
+    flag="avx2",
+    sums="<8 x i32>",
+    factor="<32 x i8>",
+    operations=64,
+    declared="""\
+declare <16 x i16> @llvm.x86.avx2.pmadd.ub.sw(<32 x i8>, <32 x i8>)
+declare <8 x i32> @llvm.x86.avx2.pmadd.wd(<16 x i16>, <16 x i16>)""",
+    # The sum is a factor, too: products of %x alone would be taken out of the loop.
+    step="""\
+  %b{n} = bitcast <8 x i32> %s{n} to <32 x i8>
+  %p{n} = call <16 x i16> @llvm.x86.avx2.pmadd.ub.sw(<32 x i8> %b{n}, <32 x i8> %x)
+  %w{n} = call <8 x i32> @llvm.x86.avx2.pmadd.wd(<16 x i16> %p{n}, <16 x i16> %ones)
+  %t{n} = add <8 x i32> %s{n}, %w{n}""",
+)
+"""Bytes to words, words to sums, and to the sums before: what CPUs without VNNI do instead."""
 INSTRUCTIONS: dict[str, tuple[Instruction | TileInstruction, ...]] = {
     "fp32": (
-        Instruction("avx512f", "llvm.fma.v16f32", "float", 16, "<16 x float>", 32, False),
-        Instruction("fma", "llvm.fma.v8f32", "float", 8, "<8 x float>", 16, False),
+        _fused("avx512f", "llvm.fma.v16f32", V16F32, V16F32, 32, sum_first=False),
+        _fused("fma", "llvm.fma.v8f32", V8F32, V8F32, 16, sum_first=False),
     ),
     "bf16": (
         TileInstruction("amx_bf16", "llvm.x86.tdpbf16ps", 2 * 16 * 16 * 32),
-        Instruction(
-            "avx512_bf16", "llvm.x86.avx512bf16.dpbf16ps.512", "float", 16, "<32 x bfloat>", 64
-        ),
+        _fused("avx512_bf16", "llvm.x86.avx512bf16.dpbf16ps.512", V16F32, "<32 x bfloat>", 64),
     ),
     "int8": (
         TileInstruction("amx_int8", "llvm.x86.tdpbusd", 2 * 16 * 16 * 64),
-        Instruction("avx512_vnni", "llvm.x86.avx512.vpdpbusd.512", "i32", 16, "<64 x i8>", 128),
-        Instruction("avx_vnni", "llvm.x86.avx512.vpdpbusd.256", "i32", 8, "<32 x i8>", 64),
+        _fused("avx512_vnni", "llvm.x86.avx512.vpdpbusd.512", "<16 x i32>", "<64 x i8>", 128),
+        _fused("avx_vnni", "llvm.x86.avx512.vpdpbusd.256", "<8 x i32>", "<32 x i8>", 64),
+        INT8_OF_AVX2,
     ),
 }
 """What each kind of number is multiplied with, the fastest first."""
@@ -180,36 +207,25 @@ def _tile_assembly(instruction: TileInstruction) -> str:
 
 def _vector_assembly(instruction: Instruction) -> str:
     """LLVM's text for vectors; what it sums is stored, so it is not cut."""
-    sums = f"<{instruction.lanes} x {instruction.lane}>"
-    factor = instruction.factor
-    lines = [
-        f"declare {sums} @{instruction.name}({_operands(instruction, sums, factor, '', '')})",
-        "define void @loop(i64 %steps, ptr %memory) {",
-        "entry:",
-        f"  %x = load volatile {factor}, ptr %memory, align 1",
-        "  br label %body",
-        "body:",
-        "  %i = phi i64 [ 0, %entry ], [ %next, %body ]",
-    ]
-    zero = "zeroinitializer"
-    lines += [f"  %s{n} = phi {sums} [ {zero}, %entry ], [ %t{n}, %body ]" for n in range(SUMS)]
-    lines += [
-        f"  %t{n} = call {sums} @{instruction.name}("
-        f"{_operands(instruction, sums, factor, f'%s{n}', '%x')})"
-        for n in range(SUMS)
-    ]
-    lines += [
-        "  %next = add i64 %i, 1",
-        "  %more = icmp slt i64 %next, %steps",
-        "  br i1 %more, label %body, label %end",
-        "end:",
-    ]
-    for n in range(SUMS):
-        lines += [f"  store volatile {sums} %t{n}, ptr %memory, align 1"]
-    return "\n".join([*lines, "  ret void", "}"])
-
-
-def _operands(instruction: Instruction, sums: str, factor: str, total: str, by: str) -> str:
-    both = [f"{factor} {by}".strip()] * 2
-    one = f"{sums} {total}".strip()
-    return ", ".join([one, *both] if instruction.sum_first else [*both, one])
+    sums, lines = instruction.sums, range(SUMS)
+    return "\n".join(
+        [
+            instruction.declared,
+            "define void @loop(i64 %steps, ptr %memory) {",
+            "entry:",
+            f"  %x = load volatile {instruction.factor}, ptr %memory, align 1",
+            "  %ones = load volatile <16 x i16>, ptr %memory, align 1",
+            "  br label %body",
+            "body:",
+            "  %i = phi i64 [ 0, %entry ], [ %next, %body ]",
+            *(f"  %s{n} = phi {sums} [ zeroinitializer, %entry ], [ %t{n}, %body ]" for n in lines),
+            *(instruction.step.format(n=n) for n in lines),
+            "  %next = add i64 %i, 1",
+            "  %more = icmp slt i64 %next, %steps",
+            "  br i1 %more, label %body, label %end",
+            "end:",
+            *(f"  store volatile {sums} %t{n}, ptr %memory, align 1" for n in lines),
+            "  ret void",
+            "}",
+        ]
+    )

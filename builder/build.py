@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from builder.arithmetic import operations_a_second
 from builder.candidates import engines_of
 from builder.checkpoints import Variants, variants_from_folder
-from builder.cpu import cpu_flags, cpu_name, usable_cores
+from builder.cpu import cpu_flags, cpu_name, has_onednn_int8, usable_cores
 from builder.engines.engine import Tensors
 from builder.graph_store import GraphStore, code_hash
 from builder.held_out import clips_of_split, frames_of_clips, held_out_from_clips
@@ -157,7 +157,7 @@ def _written(selection: Selection, staging: Path, variants: Variants) -> BuildRe
     parity, reference = proof_of_engines(
         profile, variants, selection.data_set, selection.data,
         {model: selection.session(model) for model in served},
-        trained=court.held_out.is_trained(),
+        court.held_out,
     )  # fmt: skip
     table = {name: figures.as_table() for name, figures in parity.items()}
     write_repository(
@@ -233,7 +233,7 @@ def _limits(threads: int) -> Limits:
         kind: operations_a_second(kind, threads, flags) for kind in ("fp32", "bf16", "int8")
     }
     vector = operations_a_second("int8", threads, flags, tiles=False)
-    product = int8_operations_a_second(threads)
+    product = int8_operations_a_second(threads) if has_onednn_int8() else None
     return Limits(threads=threads, int8_vector=vector, int8_product=product, **measured)
 
 

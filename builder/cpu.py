@@ -5,6 +5,9 @@ from functools import cache
 from pathlib import Path
 
 CPU_INFO = Path("/proc/cpuinfo")
+BF16_FLAGS = ("avx512_bf16", "amx_bf16")
+ONEDNN_INT8_FLAGS = ("avx512bw", "avx_vnni", "amx_int8")
+"""One of these is what oneDNN, under OpenVINO and PyTorch, has fast int8 products for."""
 
 
 @cache
@@ -17,6 +20,16 @@ def cpu_flags() -> frozenset[str]:
 def cpu_name() -> str:
     """Such as `AMD EPYC`."""
     return _field("model name") or "unknown CPU"
+
+
+def has_bf16() -> bool:
+    """Whether the CPU multiplies bf16 numbers."""
+    return not cpu_flags().isdisjoint(BF16_FLAGS)
+
+
+def has_onednn_int8() -> bool:
+    """Whether oneDNN multiplies int8 numbers faster than fp32 ones."""
+    return not cpu_flags().isdisjoint(ONEDNN_INT8_FLAGS)
 
 
 def usable_cores() -> int:

@@ -30,6 +30,8 @@ CHANCE_DEVIATIONS = 3
 class HeldOut:
     """Clips with the trained model's answers."""
 
+    paths: tuple[str, ...]
+    """Of the C clips in the data set."""
     frames: np.ndarray
     """Uint8, (C, T, S, S, 3)."""
     times: Tensor
@@ -51,6 +53,13 @@ class HeldOut:
         """Unit text embeddings of the classes, (K, D)."""
         classes = next(iter(self.recognised.values())).logits.shape[1]
         return class_embeds(self.text_embeds.unflatten(0, (classes, -1)))
+
+    def frame_embeds_of(self, path: str) -> Tensor | None:
+        """The trained model's embeddings (1, T, D) of one of the clips; None of another one."""
+        if path not in self.paths:
+            return None
+        at = self.paths.index(path)
+        return self.frame_embeds[at : at + 1]
 
     def accuracy(self, kind: TemporalKind) -> float:
         """Share of clips that a variant names right."""
@@ -122,6 +131,7 @@ def held_out_from_clips(variants: Variants, clips: Sequence[Sample], data: Path)
     )
     tokens = variants.class_tokens()
     return HeldOut(
+        paths=tuple(clip.path for clip in clips),
         frames=frames,
         times=times,
         truth=torch.tensor([spec.labels.index(clip.label) for clip in clips]),

@@ -185,14 +185,23 @@ def check_texts(exact: Tensor, given: Tensor, budget: Budget) -> None:
 
 
 @torch.inference_mode()
-def torch_answers(variants: Variants, frames: NDArray[np.uint8], times: Array) -> dict[str, Answer]:
-    """Frames (T, S, S, 3) and their seconds (T,) to the trained models' answers, by public name."""
-    embeds = variants.any_model.encode_frames(torch.from_numpy(frames.copy())[None])  # (1, T, D)
+def torch_answers(
+    variants: Variants,
+    frames: NDArray[np.uint8],
+    times: Array,
+    frame_embeds: Tensor | None = None,
+) -> dict[str, Answer]:
+    """Frames (T, S, S, 3) and their seconds (T,) to the trained models' answers, by public name.
+
+    `frame_embeds` (1, T, D) are those of the frames where they are known already.
+    """
+    if frame_embeds is None:
+        frame_embeds = variants.any_model.encode_frames(torch.from_numpy(frames.copy())[None])
     seconds = torch.from_numpy(times)[None]
     told: dict[str, Answer] = {}
     for kind, model in variants.models.items():
-        seen = model.recognise(embeds, seconds)
+        seen = model.recognise(frame_embeds, seconds)
         told[PUBLIC[kind].name] = Answer(seen.probs[0].numpy(), seen.embedding[0].numpy())
     if variants.mixture:
-        told[HAR_ENSEMBLE.name] = Answer(variants.mixture(embeds, seconds)[0].numpy())
+        told[HAR_ENSEMBLE.name] = Answer(variants.mixture(frame_embeds, seconds)[0].numpy())
     return told

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from builder.checkpoints import Variants
 from builder.engines.engine import Session
+from builder.held_out import HeldOut
 from builder.parity import Answer, Chain, Parity, check_texts, class_text_embeds, torch_answers
 from builder.profile import BuildProfile
 from builder.zero_shot import zero_shot_parities
@@ -25,10 +26,12 @@ def proof_of_engines(
     data_set: DataSet,
     data: Path,
     sessions: Mapping[ServedModel, Session],
-    *,
-    trained: bool,
+    held_out: HeldOut,
 ) -> tuple[dict[str, Parity], Reference]:
-    """Compares torch with the engines; raises ValueError over the budget."""
+    """Compares torch with the engines; raises ValueError over the budget.
+
+    `held_out` knows what torch says of the frames of some of the clips.
+    """
     chain = Chain(sessions)
     parity = {name: Parity() for name in variants.places()}
     texts = class_text_embeds(variants, chain)
@@ -42,7 +45,7 @@ def proof_of_engines(
         frames, times = frames_from_media(media, variants.spec.frames, size, Limits())
         told: dict[str, Answers] = {}
         truth, given = (
-            torch_answers(variants, frames, times),
+            torch_answers(variants, frames, times, held_out.frame_embeds_of(sample.path)),
             chain.answers(variants, frames, times),
         )
         for name, exact in truth.items():
@@ -53,7 +56,7 @@ def proof_of_engines(
             told[name] = Answers(torch=_floats(exact), onnx=_floats(served))
         clips.append(ReferenceClip(path=sample.path, sha256=sample.sha256, models=told))
     for name, figures in parity.items():
-        figures.check(name, profile.budget, trained=trained)
+        figures.check(name, profile.budget, trained=held_out.is_trained())
     check_texts(*texts, profile.budget)
     worst = max(figures.max_probability_error for figures in parity.values())
     for one in zero_shot.values():

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from builder.candidates import LEFT_OUT
 from builder.gate import Figures
 from builder.trials import Trial
 from clip_har.config import Config
@@ -70,6 +71,13 @@ class CandidateRow(Config):
     """Of the served file."""
     build_seconds: float | None
     """That the engine took."""
+
+    @property
+    def state(self) -> str:
+        """The verdict in a word or two."""
+        if self.verdict.startswith(LEFT_OUT):
+            return LEFT_OUT
+        return "served" if self.chosen else "passed" if self.verdict == "passed" else "refused"
 
 
 class BuildReport(Config):

@@ -83,7 +83,9 @@ class Selection:
         return {
             model.name: self.court.graphs.notes(model, "int8")
             for model, trials in self.trials.items()
-            if any(trial.made.candidate.graph_precision == "int8" for trial in trials)
+            if any(
+                trial.made.candidate.graph_precision == "int8" and trial.verdict for trial in trials
+            )
         }
 
     def _trial(self, model: ServedModel) -> Trial:

@@ -3,7 +3,7 @@
 C clips, T frames, D embedding.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -96,8 +96,9 @@ class Court:
         spec = self.variants.spec
         ranges = ranges_of(model, spec.sizes, spec.frames, self.most[model])
         candidates = candidates_of(model, self.profile)
+        pointless = self._pointless(candidates)
         trials = {
-            one.name: self._tried(one, ranges)
+            one.name: self._tried(one, ranges, pointless.get(one.name, ""))
             for one in progress_bar(candidates, f"build and judge {model.name}")
         }
         passed = {name: trial for name, trial in trials.items() if not trial.faults}
@@ -109,11 +110,20 @@ class Court:
             )
         return self._chosen(model, trials, passed)
 
-    def _tried(self, candidate: Candidate, ranges: Mapping[str, Range]) -> Trial:
+    def _pointless(self, candidates: Sequence[Candidate]) -> dict[str, str]:
+        """By name, why a candidate is not tried here; some candidate always is."""
+        told = {one.name: self.engines[one.engine].pointless(one.precision) for one in candidates}
+        return told if not all(told.values()) else {}
+
+    def _tried(
+        self, candidate: Candidate, ranges: Mapping[str, Range], pointless: str = ""
+    ) -> Trial:
         """The candidate on trial; in int8, with as few products in float as the budget asks for.
 
         Engines round differently: what one may do to a graph, another may not.
         """
+        if pointless:
+            return self._judged(Made.left_out(candidate, pointless))
         engine = self.engines[candidate.engine]
         trial = self._judged(made_candidate(candidate, engine, self.graphs, ranges, self.folder))
         for share in FLOAT_SHARES:

@@ -78,6 +78,10 @@ class Engine(Protocol):
         """Why this machine cannot build files of this engine, and what to do; empty if it can."""
         ...
 
+    def pointless(self, precision: str) -> str:
+        """Why a precision gains nothing on this machine; empty where it may."""
+        ...
+
     def build(self, graph: Path, file: Path, ranges: Mapping[str, Range]) -> None:
         """Makes the served file of a graph; raises EngineMissingError or EngineRefusedError."""
         ...

@@ -41,6 +41,10 @@ class OnnxRuntime:
         """Nothing, likewise."""
         return ""
 
+    def pointless(self, precision: str) -> str:
+        """Nothing."""
+        return ""
+
     def build(self, graph: Path, file: Path, ranges: Mapping[str, Range]) -> None:
         """Copies the graph, once it has been opened; raises EngineRefusedError where it is not."""
         self.open(graph, 1)

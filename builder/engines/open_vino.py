@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from builder.cpu import cpu_flags
+from builder.cpu import BF16_FLAGS, cpu_flags, has_bf16, has_onednn_int8
 from builder.engines.engine import (
     Array,
     Description,
@@ -23,7 +23,6 @@ from builder.engines.engine import (
     Tensors,
 )
 
-BF16_FLAGS = ("avx512_bf16", "amx_bf16")
 PROBE = (
     "import sys, openvino; openvino.Core().compile_model(sys.argv[1], 'CPU').create_infer_request()"
 )
@@ -55,6 +54,14 @@ class OpenVino:
         """Building is trying: see missing."""
         return self.missing()
 
+    def pointless(self, precision: str) -> str:
+        """It computes in fp32 what the CPU has no instruction for, and rounds besides."""
+        if precision == "bf16" and not has_bf16():
+            return "this CPU does not multiply bf16 numbers, so it would be fp32"
+        if precision == "int8" and not has_onednn_int8():
+            return "this CPU has neither AVX-512 nor VNNI, so it would be slower than fp32"
+        return ""
+
     def build(self, graph: Path, file: Path, ranges: Mapping[str, Range]) -> None:
         """Copies the graph, once another process has compiled it and lived.
 
@@ -76,7 +83,7 @@ class OpenVino:
 
     def parameters(self, threads: int) -> dict[str, str]:
         """One stream with all threads: the shortest time for a batch."""
-        bf16 = {"HINT_BF16": "YES"} if self._has_bf16() else {}
+        bf16 = {"HINT_BF16": "YES"} if has_bf16() else {}
         return {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": "1",
@@ -98,7 +105,7 @@ class OpenVino:
             "INFERENCE_NUM_THREADS": threads,
             "ENABLE_CPU_PINNING": False,  # as our backend does, which shares the cores with others
         }
-        if self._has_bf16():
+        if has_bf16():
             settings["INFERENCE_PRECISION_HINT"] = "bf16"
         try:
             compiled: Any = openvino.Core().compile_model(str(file), "CPU", settings)
@@ -111,9 +118,6 @@ class OpenVino:
         self.open(file, 1)
         flags = tuple(flag for flag in BF16_FLAGS if flag in cpu_flags())
         return Description(self.name, self.version(), cpu_flags=flags)
-
-    def _has_bf16(self) -> bool:
-        return not cpu_flags().isdisjoint(BF16_FLAGS)
 
 
 class _OpenVinoSession:

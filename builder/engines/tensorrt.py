@@ -84,6 +84,10 @@ class PlanFiles(ABC):
     def architectures(self) -> tuple[str, ...]:
         """Compute capabilities that a plan built now runs on."""
 
+    def pointless(self, precision: str) -> str:
+        """Nothing."""
+        return ""
+
     def parameters(self, threads: int) -> dict[str, str]:
         """None: threads of the CPU do not matter."""
         return {}

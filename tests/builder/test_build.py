@@ -134,6 +134,28 @@ def test_a_checkpoint_of_other_classes_alone_is_refused(mocap: Path) -> None:
         parity_samples(data_set_from_folder(mocap), ("sawing", "sewing"), 1)
 
 
+def test_what_can_gain_nothing_on_this_machine_is_not_tried_and_said_so(
+    build_base: BuildBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builder.engines.open_vino.has_bf16", lambda: False)
+    monkeypatch.setattr(
+        "builder.engines.open_vino.OpenVino.build", lambda *_: pytest.fail("it was tried")
+    )
+    done = build_base(tmp_path / "product", encoders=("openvino:bf16", "onnxruntime:fp32"))
+    left_out, served = done.report.by_graph["vision_encoder"]
+    assert (left_out.state, served.state) == ("not tried", "served")
+    assert "does not multiply bf16" in left_out.verdict
+    assert served.speedup_vs_onnxruntime_fp32 == 1
+
+
+def test_what_gains_nothing_is_tried_where_there_is_nothing_else(
+    build_base: BuildBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builder.engines.open_vino.has_bf16", lambda: False)
+    done = build_base(tmp_path / "product", encoders=("openvino:bf16",))
+    assert [row.state for row in done.report.by_graph["vision_encoder"]] == ["served"]
+
+
 def test_the_product_holds_what_is_documented_and_nothing_else(base_product: Path) -> None:
     assert {path.name for path in base_product.iterdir()} == {
         "model_repository",

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from builder.cpu import cpu_flags
+from builder import cpu
+from builder.cpu import BF16_FLAGS, cpu_flags
 from builder.engines import open_vino
 from builder.engines.engine import Engine, EngineMissingError, EngineRefusedError
 from builder.engines.onnx_runtime import OnnxRuntime
@@ -72,5 +73,24 @@ def test_openvino_that_is_not_installed_says_how_to_get_it(
 
 
 def test_bf16_is_asked_for_where_the_cpu_has_it() -> None:
-    has = not cpu_flags().isdisjoint(open_vino.BF16_FLAGS)
+    has = not cpu_flags().isdisjoint(BF16_FLAGS)
     assert ("HINT_BF16" in OpenVino().parameters(2)) == has
+
+
+@pytest.mark.parametrize(
+    ("flags", "pointless"),
+    [
+        ("avx2", {"bf16", "int8"}),
+        ("avx2 avx_vnni", {"bf16"}),
+        ("avx512f avx512bw avx512_vnni", {"bf16"}),
+        ("avx512f avx512bw avx512_bf16", set[str]()),
+        ("amx_bf16 amx_int8", set[str]()),
+    ],
+)
+def test_openvino_gains_nothing_from_numbers_that_the_cpu_does_not_multiply(
+    flags: str, pointless: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu, "cpu_flags", lambda: frozenset(flags.split()))
+    asked = ("fp32", "bf16", "int8")
+    assert {one for one in asked if OpenVino().pointless(one)} == pointless
+    assert not any(OnnxRuntime().pointless(one) for one in asked)
