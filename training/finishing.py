@@ -7,6 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from clip_har.checkpoint import save_checkpoint
@@ -53,7 +54,9 @@ class HeldOut:
 def finish(run: Run, stages: list[StageResult], command: str, made_from: str) -> Metrics:
     """Chooses the weights, measures them and writes checkpoints, `metrics.json` and the report."""
     held_out = _held_out(run)
-    stage_figures = tuple(_stage_figures(run, stage, held_out) for stage in stages)
+    stage_figures, right = zip(
+        *(_stage_figures(run, stage, held_out) for stage in stages), strict=True
+    )
     tuned = run.loaded(stages[-1].folder)
     begun = _before_tuning(run, stages, tuned)
     sweep = _swept(run, begun, tuned, held_out) if run.config.alpha == "sweep" else []
@@ -84,7 +87,7 @@ def finish(run: Run, stages: list[StageResult], command: str, made_from: str) ->
         variants=held,
         ensemble=ensemble_figures,
         stages=stage_figures,
-        gain=_gain(run, stages, test, held_out.test),
+        gain=_gain(run, stages, right[0], test, held_out.test),
         interpolation=tuple(sweep),
         zero_shot=_zero_shot(run, model, test, held_out),
         cost={name: cost_of(model, name, run.view) for name in held},
@@ -124,13 +127,14 @@ def _novel_top1(run: Run, model: ActionModel, split: Split) -> float:
     return top1(told[run.config.main_variant].text_logits, split.truth)
 
 
-def _stage_figures(run: Run, stage: StageResult, held_out: HeldOut) -> StageFigures:
+def _stage_figures(run: Run, stage: StageResult, held_out: HeldOut) -> tuple[StageFigures, Tensor]:
+    """And whether each test clip is named right by the main variant, bool (C,)."""
     model, novel = run.loaded(stage.folder), held_out.novel_test
     answers = _answers(run, model, held_out.test)
     logits = {name: told.logits for name, told in answers.items()}
     held = held_figures(logits, held_out.test.truth, run.spec.labels)
     main = held[run.config.main_variant]
-    return StageFigures(
+    figures = StageFigures(
         name=stage.name,
         top1=main.top1,
         mean_class_accuracy=main.mean_class_accuracy,
@@ -141,17 +145,25 @@ def _stage_figures(run: Run, stage: StageResult, held_out: HeldOut) -> StageFigu
         steps=stage.steps,
         seconds=stage.seconds,
     )
+    return figures, _right(run, answers, held_out.test)
+
+
+def _right(run: Run, answers: dict[str, Answers], split: Split) -> Tensor:
+    """Whether the main variant names each clip right, bool (C,)."""
+    return answers[run.config.main_variant].logits.argmax(dim=1) == split.truth
 
 
 def _gain(
-    run: Run, stages: list[StageResult], shipped: dict[str, Answers], split: Split
+    run: Run,
+    stages: list[StageResult],
+    before: Tensor,
+    shipped: dict[str, Answers],
+    split: Split,
 ) -> Gain | None:
+    """Over the first stage, which named the clips `before` right."""
     if len(stages) == 1:
         return None
-    main, first = run.config.main_variant, stages[0]
-    alone = _answers(run, run.loaded(first.folder), split)
-    before, after = (told[main].logits.argmax(dim=1) == split.truth for told in (alone, shipped))
-    return gain_over(first.name, before, after)
+    return gain_over(stages[0].name, before, _right(run, shipped, split))
 
 
 def _before_tuning(run: Run, stages: list[StageResult], tuned: ActionModel) -> ActionModel:

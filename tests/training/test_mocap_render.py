@@ -1,5 +1,6 @@
 """The rendered data set on disk."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -123,7 +124,7 @@ def test_the_command_names_what_to_install_where_pybullet_is_missing(
     renders: MocapConfig, tmp_path: Path
 ) -> None:
     (tmp_path / "mocap.toml").write_text(
-        "".join(f"{key} = {value}\n" for key, value in renders.model_dump().items())
+        "".join(f"{key} = {json.dumps(value)}\n" for key, value in renders.model_dump().items())
     )
     # The renderers are processes of their own, so the package is hidden on the path they share.
     for name in ("pybullet", "pybullet_data"):

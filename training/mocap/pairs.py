@@ -13,6 +13,7 @@ import numpy as np
 
 from clip_har.dataset import Pair, Tier
 from training.mocap.actions import ACTION_OF_LABEL, ACTIONS, LABELS, REVERSAL_OF_LABEL
+from training.mocap.footage import FootageName, filmed
 from training.mocap.ranges import TIER_RANGES
 from training.mocap.scene import scene_of_process
 from training.mocap.take import draw_take
@@ -53,13 +54,14 @@ def pair_places(folder: Path, counts: dict[Tier, int]) -> list[PairPlace]:
     ]
 
 
-def render_pair(place: PairPlace, seed: int, side: int, fps: int) -> Pair:
+def render_pair(place: PairPlace, seed: int, side: int, fps: int, footage: FootageName) -> Pair:
     """Draws and renders a pair; its draw is none of any clip's."""
     tiers = list(LABELS_OF_TIER)
     key = [seed, tiers.index(place.tier), LABELS.index(place.label), place.number]
     rng = np.random.default_rng([*key, len(tiers)])  # a clip's key is one shorter
     take = draw_take(ACTION_OF_LABEL[place.label], TIER_RANGES[place.tier], rng)
-    return write_pair(place, scene_of_process().pictures(take, take.times(fps), side), fps)
+    pictures = scene_of_process().pictures(take, take.times(fps), side)
+    return write_pair(place, filmed(pictures, footage, rng), fps)
 
 
 def write_pair(place: PairPlace, pictures: np.ndarray, fps: int) -> Pair:

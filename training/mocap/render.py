@@ -14,6 +14,7 @@ from clip_har.config import Config
 from clip_har.dataset import MANIFEST_FILE, SPLITS, Clip, DataSet, Pair, Sample, SplitName, Tier
 from clip_har.product import file_hash, fingerprint, is_current, record_inputs, staged
 from training.mocap.actions import ACTION_OF_LABEL, LABELS, REVERSAL_OF_LABEL
+from training.mocap.footage import FootageName, filmed
 from training.mocap.pairs import PairPlace, pair_places, render_pair, write_pair
 from training.mocap.ranges import SPLIT_RANGES
 from training.mocap.scene import scene_of_process
@@ -58,6 +59,8 @@ class MocapConfig(Config):
     """Pairs a class of one whole turn on the spot."""
     nuisance: int = Field(ge=0)
     """Pairs a class that has a reversal, in bodies, scenes and tempos that no split has."""
+    footage: FootageName = "clear"
+    """What took the pictures: `dusk` is a poor camera in poor light."""
 
     def clips_of(self, split: SplitName) -> int:
         """Clips a class in a split."""
@@ -104,7 +107,13 @@ def render_mocap(config: MocapConfig, folder: Path, progress: Progress) -> bool:
         return False
     with staged(folder) as staging:
         jobs, places = _jobs(config, staging), pair_places(staging, config.pairs())
-        in_pair = partial(render_pair, seed=config.seed, side=config.side, fps=config.fps)
+        in_pair = partial(
+            render_pair,
+            seed=config.seed,
+            side=config.side,
+            fps=config.fps,
+            footage=config.footage,
+        )
         with worker_pool() as pool:
             clips = pool.map(_render, jobs, chunksize=4)
             rendered = list(progress(clips, "render clips", len(jobs)))
@@ -139,6 +148,7 @@ def _render(job: ClipJob) -> Rendered:
     take = draw_take(ACTION_OF_LABEL[job.label], SPLIT_RANGES[job.split], rng)
     times = take.times(config.fps)
     pictures = scene_of_process().pictures(take, times, config.side)  # (N, S, S, 3)
+    pictures = filmed(pictures, config.footage, rng)
     target, held_out = job.folder / job.path, job.split == "test"
     write_mp4(target, pictures, config.fps)
     clip = Clip(
