@@ -56,6 +56,7 @@ def test_a_data_set_of_it_has_the_same_clips_and_pairs_that_reverse(
     for one, other in zip(clear.clips, dusk.clips, strict=True):
         assert (one.path, one.label, one.frames) == (other.path, other.label, other.frames)
         assert one.sha256 != other.sha256
+    assert (clear.name, dusk.name) == ("mocap", "mocap-dusk")
     for pair in dusk.pairs:
         forward, backward = (_pictures(folder / path) for path in (pair.forward, pair.backward))
         assert (forward == backward[::-1]).all()

@@ -1,7 +1,8 @@
 """What a camera makes of a rendered scene. N pictures, S side in pixels.
 
-The small CLIP was pretrained on clear renders. `dusk` is the footage of a poor camera in poor
-light, which it never saw: there a stage that tunes the CLIP has something to learn.
+The small CLIP was pretrained on clear renders, relit by a quarter and with a little noise. `dusk`
+is the footage of a poor camera in poor light, blurred, pale and flat, which it never saw: there a
+stage that tunes the CLIP has something to learn.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from training.mocap.ranges import Range
 
 FootageName = Literal["clear", "dusk"]
 LUMA = np.array([0.299, 0.587, 0.114])  # of RGB (ITU-R BT.601)
-BLACK = 20.0  # a poor sensor's darkest value, of 255
+BLACK = 20.0  # what a poor sensor makes of darkness, of 255; its grain comes on top
 
 
 @dataclass(frozen=True)

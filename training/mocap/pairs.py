@@ -1,7 +1,7 @@
 """Pairs of videos with the same pictures in opposite orders: four tiers of tests of order.
 
 `reversal` pairs are test clips. The others are rendered for themselves: `closed_loop` walks on the
-spot and `rotation` turns once, and both end with the very picture they began with, so the ends of a
+spot and `rotation` turns once, and both end with the very scene they began with, so the ends of a
 clip tell nothing; `nuisance` shows bodies, scenes and tempos that no split has.
 N pictures, S side in pixels.
 """

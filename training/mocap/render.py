@@ -119,7 +119,7 @@ def render_mocap(config: MocapConfig, folder: Path, progress: Progress) -> bool:
             rendered = list(progress(clips, "render clips", len(jobs)))
             pairs = list(progress(pool.map(in_pair, places), "render pairs", len(places)))
         data_set = DataSet(
-            name="mocap",
+            name="mocap" if config.footage == "clear" else f"mocap-{config.footage}",
             source=SOURCE,
             labels=LABELS,
             reversals=REVERSAL_OF_LABEL,
@@ -148,7 +148,7 @@ def _render(job: ClipJob) -> Rendered:
     take = draw_take(ACTION_OF_LABEL[job.label], SPLIT_RANGES[job.split], rng)
     times = take.times(config.fps)
     pictures = scene_of_process().pictures(take, times, config.side)  # (N, S, S, 3)
-    pictures = filmed(pictures, config.footage, rng)
+    pictures = filmed(pictures, config.footage, rng.spawn(1)[0])
     target, held_out = job.folder / job.path, job.split == "test"
     write_mp4(target, pictures, config.fps)
     clip = Clip(
