@@ -158,7 +158,6 @@ def _candidate_table(report: "BuildReport") -> Table:
     for row in report.candidates:
         if row.model != model:
             table.add_row(model := row.model)
-        passed = row.verdict == "passed"
         table.add_row(
             f"  {row.engine} {row.precision}",
             _shown(row.speedup_vs_onnxruntime_fp32, "{:.2f} x"),
@@ -166,17 +165,17 @@ def _candidate_table(report: "BuildReport") -> Table:
             _shown(row.min_cosine, "{:.4f}"),
             _shown(row.top1_agreement, "{:.1%}"),
             row.state,
-            style="bold" if row.chosen else None if passed else "dim",
+            style={"served": "bold", "passed": None}.get(row.state, "dim"),
         )
     return table
 
 
 def _remarks(report: "BuildReport") -> list[str]:
-    """Why candidates were refused, and what could not be done with some of them here."""
+    """Why candidates were refused or left out, and what could not be done with some of them."""
     refused = [
         f"{row.model}, {row.engine} {row.precision}: {row.verdict}"
         for row in report.candidates
-        if row.verdict != "passed"
+        if row.state in ("refused", "left out")
     ]
     return [*refused, *dict.fromkeys(row.note for row in report.candidates if row.note)]
 

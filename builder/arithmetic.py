@@ -1,7 +1,8 @@
 """How many operations a second the cores can do at most, measured with a loop of nothing else.
 
 The loop is LLVM's, so it needs no compiler on the machine: independent sums in vector registers or
-in tiles, one instruction each. A multiplication and an addition count as two operations.
+in tiles, one instruction each, or three where the CPU has none for bytes. A multiplication and an
+addition count as two operations.
 """
 
 import ctypes
@@ -69,22 +70,23 @@ def _fused(
     )
 
 
-INT8_OF_AVX2 = Instruction(
-    flag="avx2",
-    sums="<8 x i32>",
-    factor="<32 x i8>",
-    operations=64,
-    declared="""\
-declare <16 x i16> @llvm.x86.avx2.pmadd.ub.sw(<32 x i8>, <32 x i8>)
-declare <8 x i32> @llvm.x86.avx2.pmadd.wd(<16 x i16>, <16 x i16>)""",
+def _int8_by_words(flag: str, bits: int, to_words: str, to_sums: str) -> Instruction:
+    """Bytes to words, words to sums, and to the sums before: what CPUs without VNNI do instead."""
+    factor, words, sums = f"<{bits // 8} x i8>", f"<{bits // 16} x i16>", f"<{bits // 32} x i32>"
+    declared = (
+        f"declare {words} @{to_words}({factor}, {factor})\n"
+        f"declare {sums} @{to_sums}({words}, {words})"
+    )
     # The sum is a factor, too: products of %x alone would be taken out of the loop.
-    step="""\
-  %b{n} = bitcast <8 x i32> %s{n} to <32 x i8>
-  %p{n} = call <16 x i16> @llvm.x86.avx2.pmadd.ub.sw(<32 x i8> %b{n}, <32 x i8> %x)
-  %w{n} = call <8 x i32> @llvm.x86.avx2.pmadd.wd(<16 x i16> %p{n}, <16 x i16> %ones)
-  %t{n} = add <8 x i32> %s{n}, %w{n}""",
-)
-"""Bytes to words, words to sums, and to the sums before: what CPUs without VNNI do instead."""
+    step = f"""\
+  %b{{n}} = bitcast {sums} %s{{n}} to {factor}
+  %p{{n}} = call {words} @{to_words}({factor} %b{{n}}, {factor} %x)
+  %y{{n}} = bitcast {factor} %x to {words}
+  %w{{n}} = call {sums} @{to_sums}({words} %p{{n}}, {words} %y{{n}})
+  %t{{n}} = add {sums} %s{{n}}, %w{{n}}"""
+    return Instruction(flag, sums, factor, bits // 4, declared, step)
+
+
 INSTRUCTIONS: dict[str, tuple[Instruction | TileInstruction, ...]] = {
     "fp32": (
         _fused("avx512f", "llvm.fma.v16f32", V16F32, V16F32, 32, sum_first=False),
@@ -98,7 +100,10 @@ INSTRUCTIONS: dict[str, tuple[Instruction | TileInstruction, ...]] = {
         TileInstruction("amx_int8", "llvm.x86.tdpbusd", 2 * 16 * 16 * 64),
         _fused("avx512_vnni", "llvm.x86.avx512.vpdpbusd.512", "<16 x i32>", "<64 x i8>", 128),
         _fused("avx_vnni", "llvm.x86.avx512.vpdpbusd.256", "<8 x i32>", "<32 x i8>", 64),
-        INT8_OF_AVX2,
+        _int8_by_words(
+            "avx512bw", 512, "llvm.x86.avx512.pmaddubs.w.512", "llvm.x86.avx512.pmaddw.d.512"
+        ),
+        _int8_by_words("avx2", 256, "llvm.x86.avx2.pmadd.ub.sw", "llvm.x86.avx2.pmadd.wd"),
     ),
 }
 """What each kind of number is multiplied with, the fastest first."""
@@ -207,24 +212,26 @@ def _tile_assembly(instruction: TileInstruction) -> str:
 
 def _vector_assembly(instruction: Instruction) -> str:
     """LLVM's text for vectors; what it sums is stored, so it is not cut."""
-    sums, lines = instruction.sums, range(SUMS)
+    sums, numbers = instruction.sums, range(SUMS)
     return "\n".join(
         [
             instruction.declared,
             "define void @loop(i64 %steps, ptr %memory) {",
             "entry:",
             f"  %x = load volatile {instruction.factor}, ptr %memory, align 1",
-            "  %ones = load volatile <16 x i16>, ptr %memory, align 1",
             "  br label %body",
             "body:",
             "  %i = phi i64 [ 0, %entry ], [ %next, %body ]",
-            *(f"  %s{n} = phi {sums} [ zeroinitializer, %entry ], [ %t{n}, %body ]" for n in lines),
-            *(instruction.step.format(n=n) for n in lines),
+            *(
+                f"  %s{n} = phi {sums} [ zeroinitializer, %entry ], [ %t{n}, %body ]"
+                for n in numbers
+            ),
+            *(instruction.step.format(n=n) for n in numbers),
             "  %next = add i64 %i, 1",
             "  %more = icmp slt i64 %next, %steps",
             "  br i1 %more, label %body, label %end",
             "end:",
-            *(f"  store volatile {sums} %t{n}, ptr %memory, align 1" for n in lines),
+            *(f"  store volatile {sums} %t{n}, ptr %memory, align 1" for n in numbers),
             "  ret void",
             "}",
         ]

@@ -17,8 +17,6 @@ from clip_har.contract import TEXT_ENCODER, VISION_ENCODER, ServedModel
 from clip_har.product import file_hash, fingerprint, is_current, record_inputs, staged
 
 NOTES_FILE = "candidate.json"
-LEFT_OUT = "not tried"
-"""Begins the verdict on a candidate that cannot gain anything on this machine."""
 ENCODERS = (VISION_ENCODER, TEXT_ENCODER)
 USUAL_TOKENS, MOST_TOKENS = 16, 77
 USUAL_TEXTS, MOST_TEXTS = 16, 1000
@@ -56,11 +54,6 @@ class Made:
     """How long the engine took."""
     fault: str
     """Why there is none; empty where there is."""
-
-    @classmethod
-    def left_out(cls, candidate: Candidate, reason: str) -> "Made":
-        """A candidate that nobody tried to build."""
-        return cls(candidate, Path(), 0.0, f"{LEFT_OUT}: {reason}")
 
     @property
     def bytes(self) -> int:

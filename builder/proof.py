@@ -43,11 +43,10 @@ def proof_of_engines(
     for sample in progress_bar(samples, "prove parity"):
         media = sample_bytes(data, sample)
         frames, times = frames_from_media(media, variants.spec.frames, size, Limits())
+        known = held_out.frame_embeds_of(sample.path)
+        truth = torch_answers(variants, frames, times, known)
+        given = chain.answers(variants, frames, times)
         told: dict[str, Answers] = {}
-        truth, given = (
-            torch_answers(variants, frames, times, held_out.frame_embeds_of(sample.path)),
-            chain.answers(variants, frames, times),
-        )
         for name, exact in truth.items():
             served, still = given[name], sample.path in stills
             parity[name].add(exact, served, still=still)

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from builder.candidates import LEFT_OUT
 from builder.gate import Figures
 from builder.trials import Trial
 from clip_har.config import Config
 
 TEMPLATE = "report.html.j2"
+State = Literal["served", "passed", "refused", "left out"]
 LEAST_LOSS = 1e-8
 """Of a cosine, in a picture of logarithms."""
 REPORT_JSON, REPORT_HTML = "report.json", "report.html"
@@ -41,8 +41,10 @@ class CandidateRow(Config):
     """Library."""
     precision: str
     """Number format."""
+    state: State
+    """What became of it; `left out`: it cannot gain anything on this machine."""
     verdict: str
-    """`passed`, or why it is refused."""
+    """`passed`, or why it is refused or was not tried."""
     chosen: bool
     """Whether it is served."""
     float_share: float
@@ -71,13 +73,6 @@ class CandidateRow(Config):
     """Of the served file."""
     build_seconds: float | None
     """That the engine took."""
-
-    @property
-    def state(self) -> str:
-        """The verdict in a word or two."""
-        if self.verdict.startswith(LEFT_OUT):
-            return LEFT_OUT
-        return "served" if self.chosen else "passed" if self.verdict == "passed" else "refused"
 
 
 class BuildReport(Config):
@@ -134,6 +129,7 @@ def candidate_row(trial: Trial, limits: Limits, operations: float | None) -> Can
         model=made.candidate.model.name,
         engine=made.candidate.engine,
         precision=made.candidate.precision,
+        state=_state(trial),
         verdict="; ".join(trial.faults) or "passed",
         chosen=trial.chosen,
         float_share=made.candidate.float_share,
@@ -148,8 +144,14 @@ def candidate_row(trial: Trial, limits: Limits, operations: float | None) -> Can
         speedup_vs_onnxruntime_fp32=speed.speedup if speed else None,
         share_of_int8_limit=share,
         bytes=None if made.fault else made.bytes,
-        build_seconds=made.seconds,
+        build_seconds=made.seconds if trial.tried else None,
     )
+
+
+def _state(trial: Trial) -> State:
+    if not trial.tried:
+        return "left out"
+    return "served" if trial.chosen else "refused" if trial.faults else "passed"
 
 
 def write_report(folder: Path, report: BuildReport) -> None:

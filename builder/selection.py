@@ -84,7 +84,7 @@ class Selection:
             model.name: self.court.graphs.notes(model, "int8")
             for model, trials in self.trials.items()
             if any(
-                trial.made.candidate.graph_precision == "int8" and trial.verdict for trial in trials
+                trial.made.candidate.graph_precision == "int8" and trial.tried for trial in trials
             )
         }
 

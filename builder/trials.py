@@ -68,6 +68,8 @@ class Trial:
     """What could not be done with it here."""
     chosen: bool = False
     """Whether it is the one that is served."""
+    tried: bool = True
+    """False where nobody built it, since it cannot gain anything on this machine."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,7 @@ class Court:
         """The trials of a graph's candidates; raises ValueError where none of them passes."""
         spec = self.variants.spec
         ranges = ranges_of(model, spec.sizes, spec.frames, self.most[model])
-        candidates = candidates_of(model, self.profile)
-        pointless = self._pointless(candidates)
-        trials = {
-            one.name: self._tried(one, ranges, pointless.get(one.name, ""))
-            for one in progress_bar(candidates, f"build and judge {model.name}")
-        }
+        trials = self._all_tried(candidates_of(model, self.profile), ranges)
         passed = {name: trial for name, trial in trials.items() if not trial.faults}
         if not passed:
             told = "; ".join(f"{n}: {', '.join(t.faults)}" for n, t in trials.items())
@@ -110,20 +107,35 @@ class Court:
             )
         return self._chosen(model, trials, passed)
 
-    def _pointless(self, candidates: Sequence[Candidate]) -> dict[str, str]:
-        """By name, why a candidate is not tried here; some candidate always is."""
-        told = {one.name: self.engines[one.engine].pointless(one.precision) for one in candidates}
-        return told if not all(told.values()) else {}
+    def _all_tried(
+        self, candidates: Sequence[Candidate], ranges: Mapping[str, Range]
+    ) -> dict[str, Trial]:
+        """Trials by name; what gains nothing on this machine has one only if nothing else passes.
 
-    def _tried(
-        self, candidate: Candidate, ranges: Mapping[str, Range], pointless: str = ""
-    ) -> Trial:
+        A small file is a gain wherever it is built.
+        """
+        pointless = {
+            one.name: self.engines[one.engine].pointless(one.precision)
+            for one in candidates
+            if self.profile.goal != "size"
+        }
+        trials: dict[str, Trial] = {}
+        for one in progress_bar(candidates, f"build and judge {candidates[0].model.name}"):
+            if reason := pointless.get(one.name):
+                made = Made(one, Path(), 0.0, f"not tried: {reason}")
+                trials[one.name] = Trial(made, faults=(made.fault,), tried=False)
+            else:
+                trials[one.name] = self._tried(one, ranges)
+        if all(trial.faults for trial in trials.values()):
+            left_out = [one for one in candidates if not trials[one.name].tried]
+            trials |= {one.name: self._tried(one, ranges) for one in left_out}
+        return trials
+
+    def _tried(self, candidate: Candidate, ranges: Mapping[str, Range]) -> Trial:
         """The candidate on trial; in int8, with as few products in float as the budget asks for.
 
         Engines round differently: what one may do to a graph, another may not.
         """
-        if pointless:
-            return self._judged(Made.left_out(candidate, pointless))
         engine = self.engines[candidate.engine]
         trial = self._judged(made_candidate(candidate, engine, self.graphs, ranges, self.folder))
         for share in FLOAT_SHARES:

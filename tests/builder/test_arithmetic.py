@@ -14,13 +14,14 @@ def test_what_the_cpu_can_multiply_is_measured_and_nothing_else(kind: str) -> No
     assert limit is None or limit > 1e8
 
 
-@pytest.mark.skipif("avx2" not in cpu_flags(), reason="this CPU has no AVX2")
-def test_int8_is_at_most_twice_as_fast_as_fp32_without_vnni() -> None:
-    flags = frozenset({"avx2", "fma"})
-    int8, fp32 = (operations_a_second(kind, 1, flags) for kind in ("int8", "fp32"))
+@pytest.mark.skipif(not {"avx2", "fma"} <= cpu_flags(), reason="this CPU has no AVX2")
+def test_bytes_are_multiplied_without_vnni_too() -> None:
+    int8, fp32 = (
+        operations_a_second(kind, 1, frozenset({"avx2", "fma"})) for kind in ("int8", "fp32")
+    )
     assert int8 is not None
     assert fp32 is not None
-    assert 1.2 < int8 / fp32 < 4  # 2 by the book; a busy machine slows either
+    assert int8 < 4 * fp32, "twice by the book: was the loop cut?"
 
 
 def test_tiles_are_left_out_where_only_vectors_count() -> None:

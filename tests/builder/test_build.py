@@ -3,11 +3,14 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from builder.build import Build
+from builder.candidates import Candidate, Made, made_candidate
 from builder.proof import parity_samples
+from clip_har.contract import VISION_ENCODER
 from clip_har.dataset import data_set_from_folder
 from clip_har.product import tree_hash
 from clip_har.reference import Reference
@@ -143,17 +146,33 @@ def test_what_can_gain_nothing_on_this_machine_is_not_tried_and_said_so(
     )
     done = build_base(tmp_path / "product", encoders=("openvino:bf16", "onnxruntime:fp32"))
     left_out, served = done.report.by_graph["vision_encoder"]
-    assert (left_out.state, served.state) == ("not tried", "served")
+    assert (left_out.state, served.state) == ("left out", "served")
     assert "does not multiply bf16" in left_out.verdict
     assert served.speedup_vs_onnxruntime_fp32 == 1
 
 
-def test_what_gains_nothing_is_tried_where_there_is_nothing_else(
+def test_what_gains_nothing_is_tried_where_nothing_else_passes(
+    build_base: BuildBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(candidate: Candidate, *rest: Any) -> Made:
+        if candidate.model is VISION_ENCODER and candidate.engine == "onnxruntime":
+            return Made(candidate, Path(), 0.0, "refused by this test")
+        return made_candidate(candidate, *rest)
+
+    monkeypatch.setattr("builder.engines.open_vino.has_bf16", lambda: False)
+    monkeypatch.setattr("builder.trials.made_candidate", made)
+    done = build_base(tmp_path / "product", encoders=("onnxruntime:fp32", "openvino:bf16"))
+    assert [row.state for row in done.report.by_graph["vision_encoder"]] == ["refused", "served"]
+    assert [row.state for row in done.report.by_graph["text_encoder"]] == ["served", "left out"]
+
+
+def test_a_small_file_is_a_gain_on_any_machine(
     build_base: BuildBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("builder.engines.open_vino.has_bf16", lambda: False)
-    done = build_base(tmp_path / "product", encoders=("openvino:bf16",))
-    assert [row.state for row in done.report.by_graph["vision_encoder"]] == ["served"]
+    names = ("onnxruntime:fp32", "openvino:bf16")
+    done = build_base(tmp_path / "product", encoders=names, goal="size")
+    assert {row.state for row in done.report.by_graph["vision_encoder"]} == {"passed", "served"}
 
 
 def test_the_product_holds_what_is_documented_and_nothing_else(base_product: Path) -> None:
