@@ -99,3 +99,17 @@ def test_of_equals_the_sweep_takes_the_likeliest_then_the_larger_alpha(
         return Measured(right, right, 0.1 if alpha == likeliest else 0.2, 0.0, 0.0)
 
     assert [mix.alpha for mix in swept(*ends, measure) if mix.shipped] == [taken]
+
+
+def test_where_tuning_changed_nothing_one_measure_tells_all(ends: Ends) -> None:
+    measured: list[ActionModel] = []
+
+    def measure(model: ActionModel) -> Measured:
+        measured.append(model)
+        return Measured(0.8, 0.5, 0.1, 0.7, 0.4)
+
+    sweep = swept(ends[0], deepcopy(ends[0]), measure)
+    assert len(measured) == 1
+    assert tuple(mix.alpha for mix in sweep) == ALPHAS
+    assert {(mix.top1, mix.test_zero_shot) for mix in sweep} == {(0.8, 0.4)}
+    assert [mix.alpha for mix in sweep if mix.shipped] == [1.0]
