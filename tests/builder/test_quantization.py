@@ -18,6 +18,7 @@ from builder.held_out import frame_embeds_of_clips, frames_of_clips
 from builder.onnx_export import onnx_from_graph
 from builder.profile import BuildProfile
 from builder.quantization import layer_errors
+from builder.trials import FLOAT_SHARES
 from clip_har.contract import FRAMES, VISION_ENCODER
 from clip_har.dataset import DataSet, data_set_from_folder
 from clip_har.nn.clip import clip_from_pretrained, preprocessing_of
@@ -99,9 +100,13 @@ def cosines(store: GraphStore, path: Path, frames: np.ndarray) -> Figures:
 def test_calibrated_on_clips_it_is_within_the_budget(
     store: GraphStore, held_out: np.ndarray
 ) -> None:
-    figures = cosines(store, store.path(VISION_ENCODER, "int8"), held_out)
-    assert judged(figures, PROFILE.budget, trained=False).faults == ()
-    assert figures.min_cosine < 0.99999, "nothing was rounded: this compares nothing"
+    """Perhaps with an eighth in float: a CPU without VNNI cuts sums of two products at 16 bits."""
+    for share in (0.0, FLOAT_SHARES[0]):
+        figures = cosines(store, store.path(VISION_ENCODER, "int8", share), held_out)
+        assert figures.min_cosine < 0.99999, "nothing was rounded: this compares nothing"
+        if not judged(figures, PROFILE.budget, trained=False).faults:
+            return
+    pytest.fail(f"not within the budget: {figures}")
 
 
 def test_calibrated_on_noise_it_is_refused(
