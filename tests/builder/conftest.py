@@ -8,6 +8,7 @@ import pytest
 
 from builder.build import Build, build
 from builder.checkpoints import Variants, variants_from_folder
+from builder.cpu import cpu_flags
 from builder.profile import BuildProfile
 from clip_har.contract import GRAPHS, ServedModel
 
@@ -18,6 +19,12 @@ BuildBase = Callable[..., Build]
 @pytest.fixture(scope="session")
 def profile() -> BuildProfile:
     return BuildProfile.from_toml(PROFILE)
+
+
+@pytest.fixture(scope="session")
+def vnni() -> bool:
+    """Whether the CPU adds products of bytes in 32 bits; else it cuts sums of two at 16."""
+    return not cpu_flags().isdisjoint(("avx512_vnni", "avx_vnni", "amx_int8"))
 
 
 @pytest.fixture(scope="session")

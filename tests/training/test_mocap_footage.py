@@ -1,15 +1,9 @@
 """Footage of a poor camera."""
 
-from collections.abc import Iterable
-from pathlib import Path
-
-import av
 import numpy as np
 import pytest
 
-from clip_har.dataset import data_set_from_folder
 from training.mocap.footage import filmed
-from training.mocap.render import Item, MocapConfig, render_mocap
 
 SCENE = np.zeros((3, 32, 32, 3), np.uint8)
 SCENE[:, :, :16] = (200, 40, 40)
@@ -41,27 +35,3 @@ def test_it_is_drawn_by_the_seed() -> None:
     once, again, other = (filmed(SCENE, "dusk", np.random.default_rng(s)) for s in (1, 1, 2))
     assert (once == again).all()
     assert (once != other).any()
-
-
-def test_a_data_set_of_it_has_the_same_clips_and_pairs_that_reverse(
-    renders: MocapConfig, rendered: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "dusk"
-
-    def silent(items: Iterable[Item], _title: str, _total: int) -> Iterable[Item]:
-        return items
-
-    assert render_mocap(renders.model_copy(update={"footage": "dusk"}), folder, silent)
-    clear, dusk = data_set_from_folder(rendered), data_set_from_folder(folder)
-    for one, other in zip(clear.clips, dusk.clips, strict=True):
-        assert (one.path, one.label, one.frames) == (other.path, other.label, other.frames)
-        assert one.sha256 != other.sha256
-    assert (clear.name, dusk.name) == ("mocap", "mocap-dusk")
-    for pair in dusk.pairs:
-        forward, backward = (_pictures(folder / path) for path in (pair.forward, pair.backward))
-        assert (forward == backward[::-1]).all()
-
-
-def _pictures(path: Path) -> np.ndarray:
-    with av.open(path) as video:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)])

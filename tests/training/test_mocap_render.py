@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from clip_har.dataset import DataSet, sample_bytes
+from clip_har.dataset import DataSet, data_set_from_folder, sample_bytes
 from clip_har.limits import Limits
 from clip_har.media import clip_from_media
 from clip_har.sampling import centred
@@ -118,6 +118,21 @@ def test_an_interrupted_render_leaves_no_folder(renders: MocapConfig, tmp_path: 
     with pytest.raises(KeyboardInterrupt):
         render_mocap(renders, tmp_path / "mocap", interrupted)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_other_footage_has_the_same_clips_and_pairs_that_reverse(
+    renders: MocapConfig, rendered: Path, data_set: DataSet, tmp_path: Path
+) -> None:
+    folder = tmp_path / "dusk"
+    assert render_mocap(renders.model_copy(update={"footage": "dusk"}), folder, without_progress)
+    dusk = data_set_from_folder(folder)
+    for one, other in zip(data_set.clips, dusk.clips, strict=True):
+        assert (one.path, one.label, one.frames) == (other.path, other.label, other.frames)
+        assert one.sha256 != other.sha256
+    assert (data_set.name, dusk.name) == ("mocap", "mocap-dusk")
+    for pair in dusk.pairs:
+        forward, backward = (pictures(folder / path)[0] for path in (pair.forward, pair.backward))
+        assert (forward == backward[::-1]).all()
 
 
 def test_the_command_names_what_to_install_where_pybullet_is_missing(
