@@ -7,10 +7,11 @@ strongly typed, so precision lives in the graph and no precision flag is needed.
 
 import importlib
 import logging
+import multiprocessing
+import signal
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -56,11 +57,77 @@ def loaded(library: str):  # the type is what pyright infers
 def plan_from_onnx(
     library: str, graph: Path, ranges: Mapping[str, Range], options: PlanOptions
 ) -> bytes:
-    """The plan of a graph; writes nothing but the timing cache.
+    """The plan of a graph, built in a process of its own; writes nothing but the timing cache.
+
+    The library keeps one logger a process, takes Ctrl-C for itself and may crash; a process of its
+    own gives each build its logger, and can be stopped.
 
     Raises EngineRefusedError for an architecture that the library does not build for, a graph that
     its parser does not take, ranges that are not the graph's, and a build that fails.
     """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    level = logger.getEffectiveLevel()
+    order = (theirs, level, library, graph, dict(ranges), options)
+    child = context.Process(target=_answer, args=order, daemon=True)
+    child.start()
+    theirs.close()  # so that its end is seen here
+    try:
+        return _answered(ours)
+    except EOFError:
+        child.join()
+        raise EngineRefusedError(
+            f"{graph}: {_named(library)} ended with exit code {child.exitcode} while it built a "
+            "plan. See its messages above, and say so to NVIDIA with the graph."
+        ) from None
+    finally:
+        child.kill()
+        child.join()
+        ours.close()
+
+
+def _answered(pipe: Connection) -> bytes:
+    """What the other process comes to; what it logs meanwhile is logged here."""
+    while isinstance(told := pipe.recv(), tuple):
+        name, level, message = told
+        logging.getLogger(name).log(level, "%s", message)
+    if isinstance(told, EngineRefusedError):
+        raise told
+    return told
+
+
+def _answer(
+    pipe: Connection,
+    level: int,
+    library: str,
+    graph: Path,
+    ranges: Mapping[str, Range],
+    options: PlanOptions,
+) -> None:
+    """Sends what is logged, then a plan or an EngineRefusedError."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits for the plan decides
+    logging.basicConfig(level=level, handlers=[Sender(pipe)])
+    logging.captureWarnings(capture=True)
+    try:
+        pipe.send(_plan_from_onnx(library, graph, ranges, options))
+    except EngineRefusedError as error:
+        pipe.send(error)
+
+
+class Sender(logging.Handler):
+    """Sends what is logged down a pipe: logger, level, message."""
+
+    def __init__(self, pipe: Connection) -> None:
+        super().__init__()
+        self.pipe = pipe
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.pipe.send((record.name, record.levelno, record.getMessage()))
+
+
+def _plan_from_onnx(
+    library: str, graph: Path, ranges: Mapping[str, Range], options: PlanOptions
+) -> bytes:
     trt = loaded(library)
     log: list[str] = []
     keeper = log_keeper(library, log)
@@ -81,7 +148,8 @@ def plan_from_onnx(
         shapes = (wanted.least, wanted.usual, wanted.most)
         profile.set_shape(name, *(trt.Dims(list(shape)) for shape in shapes))
     config.add_optimization_profile(profile)
-    plan = _built(library, builder, network, config)
+    logger.debug("%s: building", graph)
+    plan = builder.build_serialized_network(network, config)
     if not plan:
         told = "\n".join(log) or "It did not say why."
         raise EngineRefusedError(f"{graph}: {_named(library)} could not build a plan.\n{told}")
@@ -188,45 +256,3 @@ def _inputs(network: "tensorrt.INetworkDefinition") -> list[GraphInput]:
         axes = tuple(tensor.get_dimension_name(place) or "" for place in range(len(shape)))
         inputs.append(GraphInput(tensor.name, shape, axes))
     return inputs
-
-
-def _built(
-    library: str,
-    builder: "tensorrt.Builder",
-    network: "tensorrt.INetworkDefinition",
-    config: "tensorrt.IBuilderConfig",
-) -> "tensorrt.IHostMemory":
-    """Builds in a thread, so that Ctrl-C stops it; falsy where it fails.
-
-    On the main thread Python would raise KeyboardInterrupt inside the library's calls of our
-    logger, where it is swallowed.
-    """
-    stop = Event()
-    monitor = _monitor(library, stop)
-    config.progress_monitor = monitor
-    with ThreadPoolExecutor(1) as pool:
-        building = pool.submit(builder.build_serialized_network, network, config)
-        try:
-            return building.result()
-        except BaseException:
-            stop.set()
-            raise
-
-
-def _monitor(library: str, stop: Event) -> "tensorrt.IProgressMonitor":
-    trt = loaded(library)
-
-    class Monitor(trt.IProgressMonitor):
-        def __init__(self) -> None:
-            trt.IProgressMonitor.__init__(self)
-
-        def phase_start(self, phase_name: str, parent_phase: str, num_steps: int) -> None:
-            logger.debug("%s: %d steps", phase_name, num_steps)
-
-        def phase_finish(self, phase_name: str) -> None:
-            logger.debug("%s: done", phase_name)
-
-        def step_complete(self, phase_name: str, step: int) -> bool:
-            return not stop.is_set()
-
-    return Monitor()
