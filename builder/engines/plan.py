@@ -91,7 +91,7 @@ def _answered(pipe: Connection) -> bytes:
     while isinstance(told := pipe.recv(), tuple):
         name, level, message = told
         logging.getLogger(name).log(level, "%s", message)
-    if isinstance(told, EngineRefusedError):
+    if isinstance(told, Exception):
         raise told
     return told
 
@@ -104,13 +104,13 @@ def _answer(
     ranges: Mapping[str, Range],
     options: PlanOptions,
 ) -> None:
-    """Sends what is logged, then a plan or an EngineRefusedError."""
+    """Sends what is logged, then a plan or what was raised instead."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits for the plan decides
     logging.basicConfig(level=level, handlers=[Sender(pipe)])
     logging.captureWarnings(capture=True)
     try:
         pipe.send(_plan_from_onnx(library, graph, ranges, options))
-    except EngineRefusedError as error:
+    except Exception as error:
         pipe.send(error)
 
 

@@ -227,6 +227,12 @@ def test_a_timing_cache_is_read_and_written_whole(small: Path, tmp_path: Path) -
         assert [path.name for path in cache.parent.iterdir()] == ["timing"]
 
 
+def test_a_timing_cache_that_cannot_be_written_is_an_error_of_its_own(small: Path) -> None:
+    options = PlanOptions(capabilities=("8.9",), timing_cache=small / "timing")
+    with pytest.raises(OSError, match=r"small\.onnx"):
+        plan_from_onnx(LIBRARY, small, RANGE, options)
+
+
 BUILD = """
 import logging, sys
 from pathlib import Path
