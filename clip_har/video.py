@@ -166,12 +166,15 @@ def opened(data: bytes, kind: Kind, limits: Limits) -> InputContainer:
     """A file's container, which can open nothing else."""
     import av
 
+    # Titles come in any encoding, and nobody reads them; PyAV 19 needs no telling.
+    old = int(av.__version__.split(".")[0]) < 19
+    titles: dict[str, Any] = {"metadata_errors": "replace"} if old else {}
     return av.open(
         io.BytesIO(data),
         "r",
         format=kind.value,
         io_open=_refuse,
-        metadata_errors="replace",  # titles come in any encoding, and nobody reads them
+        **titles,
         options={
             "codec_whitelist": ",".join(_DECODERS),
             "threads": "1",

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from pydantic import model_validator
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
@@ -26,7 +27,7 @@ from clip_har.nn.clip import (
 from clip_har.product import staged, write_whole
 from clip_har.progress import progress_bar
 from clip_har.spec import Preprocessing
-from training.mocap.actions import PRETRAINED_ACTIONS
+from training.mocap.actions import PRETRAINED_ACTIONS, Action
 from training.mocap.captions import MOTIONS, draw_sentences, truth
 from training.mocap.frames import FrameSet, frame_set
 from training.objective import contrastive_loss
@@ -87,6 +88,27 @@ class PretrainConfig(Config):
     """AdamW's weight decay."""
     save_every: int
     """Steps between two saved states, from which an interrupted run goes on."""
+    unknown: tuple[str, ...] = ()
+    """Labels of actions that it is neither shown nor told of; name a reversal with its action."""
+
+    @model_validator(mode="after")
+    def _unknown_are_whole(self) -> "PretrainConfig":
+        labels = [action.label for action in PRETRAINED_ACTIONS]
+        if strange := [label for label in self.unknown if label not in labels]:
+            raise ValueError(f"unknown = {strange} names no action. There are {', '.join(labels)}.")
+        shown = {action.motion for action in self.actions}
+        for action in PRETRAINED_ACTIONS:
+            if action.label in self.unknown and action.motion in shown:
+                raise ValueError(
+                    f"{action.label!r} is in `unknown`, but the action that it is the reversal of "
+                    "is not, and has the same pictures. Name both, or neither."
+                )
+        return self
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """What it is shown and told of."""
+        return tuple(a for a in PRETRAINED_ACTIONS if a.label not in self.unknown)
 
 
 def pretrain(config: PretrainConfig, run: Path, out: Path) -> dict[str, float]:
@@ -100,7 +122,8 @@ def pretrain(config: PretrainConfig, run: Path, out: Path) -> dict[str, float]:
     frames, held_out = _frames(config, run, "train"), _frames(config, run, "val")
     tokenizer = _tokenizer(config, run)
     torch.manual_seed(config.seed)
-    model = CLIPModel(clip_config(config, tokenizer))
+    with torch.device(device()):
+        model = CLIPModel(clip_config(config, tokenizer))
     optimizer = torch.optim.AdamW(
         model.parameters(),
         config.learning_rate,
@@ -117,7 +140,7 @@ def pretrain(config: PretrainConfig, run: Path, out: Path) -> dict[str, float]:
             record = {
                 "step": step + 1,
                 "loss": round(loss, 4),
-                "val_accuracy": accuracy_by_name(model, tokenizer, held_out, preprocessing(config)),
+                "val_accuracy": accuracy_by_name(model, tokenizer, held_out, config),
                 "seconds": round(time.monotonic() - started),
             }
             with (run / "history.jsonl").open("a") as history:
@@ -125,7 +148,7 @@ def pretrain(config: PretrainConfig, run: Path, out: Path) -> dict[str, float]:
     with staged(out) as staging:
         model.save_pretrained(staging)
         tokenizer.save_pretrained(staging)
-    return {"val_accuracy": accuracy_by_name(model, tokenizer, held_out, preprocessing(config))}
+    return {"val_accuracy": accuracy_by_name(model, tokenizer, held_out, config)}
 
 
 def train_step(
@@ -140,19 +163,19 @@ def train_step(
     rng = np.random.default_rng([config.seed, step])
     torch.manual_seed(int(rng.integers(2**31)))
     picked = np.sort(rng.choice(len(frames.pixels), config.batch, replace=False))
-    bank = draw_sentences(rng)
-    true = torch.from_numpy(truth(frames.attributes[picked], bank))  # (B, M)
-    shown = augmented(torch.from_numpy(frames.pixels[picked]))
+    bank = draw_sentences(rng, config.actions)
+    true = torch.from_numpy(truth(frames.attributes[picked], bank)).to(model.device)  # (B, M)
+    shown = augmented(torch.from_numpy(frames.pixels[picked]).to(model.device))
     pixels = normalized(shown, preprocessing(config))  # (B, 3, S, S)
     texts = tokenizer(list(bank.texts), padding=True, return_tensors="pt").input_ids
     for group in optimizer.param_groups:
         group["lr"] = config.learning_rate * _schedule(config, step)
     optimizer.zero_grad()
     images = encode_frames(model, pixels[:, None])[:, 0]  # (B, D)
-    names = encode_texts(model, texts)  # (M, D)
+    names = encode_texts(model, texts.to(model.device))  # (M, D)
     logits = images @ names.T * model.logit_scale.exp()  # (B, M)
     losses = [contrastive_loss(logits[:, group], true[:, group]) for group in bank.groups]
-    loss = torch.stack(losses) @ torch.tensor(GROUP_WEIGHTS)
+    loss = torch.stack(losses) @ torch.tensor(GROUP_WEIGHTS, device=model.device)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
@@ -165,16 +188,19 @@ def augmented(pixels: Tensor) -> Tensor:
     """Uint8 frames (B, S, S, 3) moved, scaled, relit and noisy, in [0, 1], (B, 3, S, S)."""
     frames = pixels.permute(0, 3, 1, 2).float() / 255
     count = len(frames)
-    scale = torch.empty(count).uniform_(0.85, 1.15)
-    place = torch.zeros(count, 2, 3)
-    place[:, 0, 0] = place[:, 1, 1] = scale
-    place[:, :, 2] = torch.empty(count, 2).uniform_(-0.12, 0.12)
+    place = frames.new_zeros(count, 2, 3)
+    place[:, 0, 0] = place[:, 1, 1] = frames.new_empty(count).uniform_(0.85, 1.15)
+    place[:, :, 2] = frames.new_empty(count, 2).uniform_(-0.12, 0.12)
     grid = F.affine_grid(place, list(frames.shape), align_corners=False)
     frames = F.grid_sample(frames, grid, padding_mode="border", align_corners=False)
-    gain = torch.empty(count, 3, 1, 1).uniform_(0.75, 1.25) * torch.empty(count, 1, 1, 1).uniform_(
-        0.8, 1.2
-    )
+    tint = frames.new_empty(count, 3, 1, 1).uniform_(0.75, 1.25)
+    gain = tint * frames.new_empty(count, 1, 1, 1).uniform_(0.8, 1.2)
     return (frames * gain + torch.randn_like(frames) * 0.02).clamp(0, 1)
+
+
+def device() -> str:
+    """A GPU where there is one; its random numbers are others than the CPU's."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def preprocessing(config: PretrainConfig) -> Preprocessing:
@@ -184,26 +210,29 @@ def preprocessing(config: PretrainConfig) -> Preprocessing:
 
 @torch.inference_mode()
 def accuracy_by_name(
-    model: CLIPModel, tokenizer: CLIPTokenizer, frames: FrameSet, shown_as: Preprocessing
+    model: CLIPModel, tokenizer: CLIPTokenizer, frames: FrameSet, config: PretrainConfig
 ) -> float:
     """Share of single frames named right; an action and its reversal count as one."""
-    names = [f"a person {action.label}" for action in PRETRAINED_ACTIONS]
+    names = [f"a person {action.label}" for action in config.actions]
     tokens = tokenizer(names, padding=True, return_tensors="pt").input_ids
-    bank = encode_texts(model, tokens)  # (K, D)
-    motion = torch.tensor([MOTIONS.index(action.motion) for action in PRETRAINED_ACTIONS])
+    bank = encode_texts(model, tokens.to(model.device))  # (K, D)
+    motion = torch.tensor([MOTIONS.index(action.motion) for action in config.actions])
+    shown_as = preprocessing(config)
     right = 0
     for start in range(0, len(frames.pixels), 512):
-        some = torch.from_numpy(frames.pixels[start : start + 512].copy())
+        some = torch.from_numpy(frames.pixels[start : start + 512].copy()).to(model.device)
         images = encode_frames(model, pixels_from_frames(some[:, None], shown_as))[:, 0]
         truth = torch.from_numpy(frames.attributes[start : start + 512, 0]).long()
-        right += int((motion[(images @ bank.T).argmax(dim=1)] == truth).sum())
+        right += int((motion[(images @ bank.T).argmax(dim=1).cpu()] == truth).sum())
     return round(right / len(frames.pixels), 4)
 
 
 def tokenizer_from_sentences(config: PretrainConfig) -> CLIPTokenizer:
     """Trains a byte-pair tokenizer on the sentences; single characters keep it open to any text."""
     rng = np.random.default_rng(config.seed)
-    corpus = [text for _ in range(TOKENIZER_DRAWS) for text in draw_sentences(rng).texts]
+    corpus = [
+        text for _ in range(TOKENIZER_DRAWS) for text in draw_sentences(rng, config.actions).texts
+    ]
     corpus += [" ".join(map(chr, range(33, 127)))] * 10
     return CLIPTokenizer().train_new_from_iterator(
         corpus, vocab_size=config.vocabulary, show_progress=False
@@ -241,8 +270,9 @@ def clip_config(config: PretrainConfig, tokenizer: CLIPTokenizer) -> CLIPConfig:
 def _frames(config: PretrainConfig, run: Path, split: Literal["train", "val"]) -> FrameSet:
     takes = config.takes if split == "train" else config.val_takes
     return frame_set(
-        run / "frames" / split, split, takes, config.image_size, config.rendered, config.seed
-    )
+        run / "frames" / split, split, takes, config.image_size, config.rendered, config.seed,
+        config.actions,
+    )  # fmt: skip
 
 
 def _tokenizer(config: PretrainConfig, run: Path) -> CLIPTokenizer:

@@ -16,7 +16,7 @@ from torch import nn
 from transformers import CLIPModel, CLIPTokenizer
 
 from clip_har.nn.clip import clip_from_pretrained, tokenizer_from_pretrained
-from training.mocap.captions import draw_sentences
+from training.mocap.captions import MOMENTS, MOTIONS, draw_sentences
 from training.mocap.frames import FrameSet, frame_set
 from training.objective import contrastive_loss
 from training.pretrain import (
@@ -24,7 +24,6 @@ from training.pretrain import (
     accuracy_by_name,
     augmented,
     clip_config,
-    preprocessing,
     pretrain,
     tokenizer_from_sentences,
     train_step,
@@ -125,12 +124,12 @@ def test_the_loss_falls(settings: PretrainConfig, frames: FrameSet) -> None:
     torch.manual_seed(0)
     model = CLIPModel(clip_config(config, tokenizer))
     optimizer = torch.optim.AdamW(model.parameters())
-    before = accuracy_by_name(model, tokenizer, frames, preprocessing(config))
+    before = accuracy_by_name(model, tokenizer, frames, config)
     losses = [
         train_step(model, optimizer, tokenizer, frames, config, step) for step in range(steps)
     ]
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
-    assert accuracy_by_name(model, tokenizer, frames, preprocessing(config)) > before + 0.1
+    assert accuracy_by_name(model, tokenizer, frames, config) > before + 0.1
 
 
 def test_the_contrastive_loss_shares_a_row_between_its_positives() -> None:
@@ -199,3 +198,27 @@ def test_a_saved_state_restores_weights_moments_and_step(tmp_path: Path) -> None
     for ours, theirs in zip(resumed[0].parameters(), whole[0].parameters(), strict=True):
         assert torch.equal(ours, theirs)
     assert resumed[1].state_dict()["state"][0]["step"] == 4
+
+
+def test_an_unknown_action_is_neither_shown_nor_told_of(
+    settings: PretrainConfig, tmp_path: Path
+) -> None:
+    table = settings.model_dump(mode="json") | {"unknown": ["running"]}
+    config = PretrainConfig.model_validate(table)
+    frames = frame_set(tmp_path / "frames", "train", 17, 32, 32, config.seed, config.actions)
+    assert set(frames.attributes[:, 0]) == set(range(len(MOTIONS))) - {MOTIONS.index("run")}
+    bank = draw_sentences(np.random.default_rng(0), config.actions)
+    assert not [text for text in bank.texts if "running" in text]
+    assert len(bank.texts) == len(draw_sentences(np.random.default_rng(0)).texts) - 1 - MOMENTS
+
+
+@pytest.mark.parametrize(
+    ("unknown", "told"),
+    [
+        (["sprinting"], "names no action. There are walking forwards"),
+        (["walking forwards"], "'walking forwards' is in `unknown`, but .* Name both"),
+    ],
+)
+def test_unknown_actions_are_whole(settings: PretrainConfig, unknown: list[str], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        PretrainConfig.model_validate(settings.model_dump(mode="json") | {"unknown": unknown})

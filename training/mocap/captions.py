@@ -7,6 +7,7 @@ which are made of the same pictures. Only the actions of the pretraining are tol
 N frames, M sentences, A attributes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,11 +68,14 @@ def attributes_of(take: Take, times: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=1).astype(np.int8)
 
 
-def draw_sentences(rng: np.random.Generator) -> SentenceBank:
+def draw_sentences(
+    rng: np.random.Generator, actions: Sequence[Action] = PRETRAINED_ACTIONS
+) -> SentenceBank:
     """Every action, moment, view, posture and place as a sentence, each with a random opening."""
+    motions = dict.fromkeys(action.motion for action in actions)
     groups = (
-        [(action.label, {"motion": _motion(action)}) for action in PRETRAINED_ACTIONS],
-        [_moment_sentence(motion, moment, rng) for motion in MOTIONS for moment in range(MOMENTS)],
+        [(action.label, {"motion": _motion(action)}) for action in actions],
+        [_moment_sentence(motion, moment, rng) for motion in motions for moment in range(MOMENTS)],
         [(words, {"view": number}) for number, words in enumerate(VIEWS)],
         [(words, {"posture": number}) for number, words in enumerate(POSTURES)],
         [(words, {"place": number}) for number, words in enumerate(PLACES)],

@@ -4,6 +4,7 @@ N frames, A attributes, S side in pixels.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from PIL import Image
 from clip_har.dataset import SplitName
 from clip_har.product import fingerprint, is_current, record_inputs, staged
 from clip_har.progress import progress_bar
-from training.mocap.actions import PRETRAINED_ACTIONS
+from training.mocap.actions import PRETRAINED_ACTIONS, Action
 from training.mocap.captions import ATTRIBUTES, attributes_of
 from training.mocap.ranges import SPLIT_RANGES
 from training.mocap.scene import scene_of_process
@@ -36,17 +37,26 @@ class FrameSet:
 
 
 def frame_set(
-    folder: Path, split: SplitName, takes: int, side: int, rendered: int, seed: int
+    folder: Path,
+    split: SplitName,
+    takes: int,
+    side: int,
+    rendered: int,
+    seed: int,
+    actions: Sequence[Action] = PRETRAINED_ACTIONS,
 ) -> FrameSet:
     """Renders the frames of `takes` takes of one split, or opens them where they are current.
 
     They are rendered at `rendered` pixels, as clips are, and resized to `side` as a server would.
     """
-    settings = {"split": split, "takes": takes, "side": side, "rendered": rendered, "seed": seed}
+    settings = {
+        "split": split, "takes": takes, "side": side, "rendered": rendered, "seed": seed,
+        "actions": [action.label for action in actions],
+    }  # fmt: skip
     made_from = fingerprint({**settings, "code": CODE})
     if not is_current(folder, made_from):
         with staged(folder) as staging:
-            _render(staging, split, takes, side, rendered, seed)
+            _render(staging, split, takes, side, rendered, seed, actions)
             (staging / "settings.json").write_text(json.dumps(settings))
             record_inputs(staging, made_from)
     return FrameSet(
@@ -56,14 +66,20 @@ def frame_set(
 
 
 def _render(
-    folder: Path, split: SplitName, takes: int, side: int, rendered: int, seed: int
+    folder: Path,
+    split: SplitName,
+    takes: int,
+    side: int,
+    rendered: int,
+    seed: int,
+    actions: Sequence[Action],
 ) -> None:
     count = takes * FRAMES_A_TAKE
     shape = (count, side, side, 3)
     pixels = np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.uint8, shape)
     attributes = np.empty((count, len(ATTRIBUTES)), np.int8)
     jobs = [
-        (split, start, min(TAKES_A_JOB, takes - start), side, rendered, seed)
+        (split, start, min(TAKES_A_JOB, takes - start), side, rendered, seed, actions)
         for start in range(0, takes, TAKES_A_JOB)
     ]
     with worker_pool() as pool:
@@ -77,12 +93,14 @@ def _render(
     np.save(folder / "attributes.npy", attributes)
 
 
-def _render_job(job: tuple[SplitName, int, int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    split, start, count, side, rendered, seed = job
+def _render_job(
+    job: tuple[SplitName, int, int, int, int, int, Sequence[Action]],
+) -> tuple[np.ndarray, np.ndarray]:
+    split, start, count, side, rendered, seed, actions = job
     pixels, attributes = [], []
     for number in range(start, start + count):
         rng = np.random.default_rng([seed, number])
-        action = PRETRAINED_ACTIONS[number % len(PRETRAINED_ACTIONS)]
+        action = actions[number % len(actions)]
         take = draw_take(action, SPLIT_RANGES[split], rng)
         times = rng.choice(take.times(fps=20), FRAMES_A_TAKE)
         pictures = scene_of_process().pictures(take, times, rendered)
