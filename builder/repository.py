@@ -66,6 +66,8 @@ class ServedGraph:
     """What the engine runs; what lies beside it belongs to it."""
     threads: int
     """CPU threads of a run."""
+    frames_per_run: int = 0
+    """Frames that run together on a CPU; 0: as many as come together."""
 
     @property
     def on_gpu(self) -> bool:
@@ -132,6 +134,8 @@ def write_repository(
 
 def _add_graph(config: ModelConfig, served: ServedGraph, version: Path) -> None:
     engine, settings = served.engine, served.engine.parameters(served.threads)
+    if served.frames_per_run:
+        settings = {**settings, "frames_per_run": str(served.frames_per_run)}
     set_engine(config, engine.backend, engine.file, settings, gpu=served.on_gpu)
     copy_served(served.file, version)
 

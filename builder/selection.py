@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from builder.candidates import Candidate, Made
@@ -13,8 +14,12 @@ from builder.held_out import clips_of_split, frames_of_clips
 from builder.repository import ServedGraph
 from builder.temperature import temperatures_behind
 from builder.trials import Court, Trial
-from clip_har.contract import VISION_ENCODER, ServedModel
+from builder.tuner import smallest_good_run
+from clip_har.contract import FRAMES, VISION_ENCODER, ServedModel
 from clip_har.dataset import DataSet
+
+RUN_CLIPS = (1, 2, 4)
+"""Clips of a run that are tried; a clip alone is many frames, so more seldom pay."""
 
 
 @dataclass
@@ -26,16 +31,33 @@ class Selection:
     court: Court
     trials: dict[ServedModel, list[Trial]] = field(default_factory=dict)
     temperatures: dict[str, dict[str, float]] = field(default_factory=dict)
+    frames_per_run: int = 0
+    """Frames that the encoder takes at once; 0: as many as come together."""
 
     def run(self) -> None:
         """Tries all candidates; raises ValueError where a graph has none within the budget."""
         for model in SHARED_GRAPHS:
             self.trials[model] = self.court.try_all(model)
+        self._fit_run()
         if self._chosen(VISION_ENCODER).candidate.precision != "fp32":
             self._fit_temperatures()
         for model in self.court.variants.graphs():
             if model not in self.trials:
                 self.trials[model] = self.court.try_all(model)
+
+    def _fit_run(self) -> None:
+        """Of an encoder that runs on this CPU."""
+        trial = self._trial(VISION_ENCODER)
+        engine = self.court.engines[trial.made.candidate.engine]
+        if not trial.speed or engine.name == "tensorrt":
+            return
+        frames = self.court.held_out.frames  # (C, T, S, S, 3)
+        feeds = {
+            clips: {FRAMES.name: np.resize(frames, (clips, *frames.shape[1:]))}
+            for clips in RUN_CLIPS
+        }
+        session = engine.open(trial.made.file, trial.speed.threads)
+        self.frames_per_run = smallest_good_run(session, feeds) * frames.shape[1]
 
     def _fit_temperatures(self) -> None:
         """Behind an encoder that runs here and whose answers mean something."""
@@ -62,7 +84,8 @@ class Selection:
             threads = trial.speed.threads if trial.speed else 0
             engine = self.court.engines[made.candidate.engine]
             used = threads if model in SHARED_GRAPHS else min(threads, 1)
-            graphs[model] = ServedGraph(engine, made.file, used)
+            together = self.frames_per_run if model is VISION_ENCODER else 0
+            graphs[model] = ServedGraph(engine, made.file, used, together)
         return graphs
 
     def session(self, model: ServedModel) -> Session:

@@ -18,6 +18,9 @@ ROUNDS = 15
 LEAST_ROUNDS = 5
 SECONDS = 40.0
 """Rounds end after this long, but not before LEAST_ROUNDS."""
+RUN_ROUNDS = 3
+RUN_LOSS = 0.05
+"""Share of the best speed that a smaller run may lose."""
 
 
 class Speed(Config):
@@ -79,6 +82,22 @@ def best_candidate(goal: Goal, speeds: Mapping[str, Speed], sizes: Mapping[str, 
         "size": lambda name: sizes[name],
     }
     return min(sizes, key=ranks[goal])
+
+
+def smallest_good_run(session: Session, feeds: Mapping[int, Tensors]) -> int:
+    """Clips of the smallest run that is about as fast, for a clip, as the best of `feeds`.
+
+    Small runs answer sooner, and large ones may outgrow the CPU's caches.
+    """
+    seconds: dict[int, list[float]] = {clips: [] for clips in feeds}
+    for _ in range(1 + RUN_ROUNDS):
+        for clips, some in feeds.items():
+            started = time.perf_counter()
+            session.run(some)
+            seconds[clips].append((time.perf_counter() - started) / clips)
+    speeds = {clips: 1 / median(spent[1:]) for clips, spent in seconds.items()}
+    best = max(speeds.values())
+    return min(clips for clips, speed in speeds.items() if speed >= (1 - RUN_LOSS) * best)
 
 
 def _rounds(

@@ -8,15 +8,16 @@ one request, R the rows of all requests that run together.
 # pyright: basic
 
 import json
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import triton_python_backend_utils as pb_utils  # pyright: ignore[reportMissingImports]
 
-from server.backends.model_settings import Table, check_cpu
+from server.backends.model_settings import Table, check_cpu, frames_per_run, parameters_of
 
 Arrays = dict[str, Any]
 """numpy arrays by tensor name."""
@@ -56,6 +57,7 @@ class BatchedModel(ABC):
         try:
             _check_memory_exchange()
             check_cpu(args["model_instance_kind"])
+            self.frames_per_run = frames_per_run(parameters_of(self.config))
             version = Path(args["model_repository"], args["model_version"])
             self.graph = self.open(self.config, version)
         except Exception as error:
@@ -63,17 +65,44 @@ class BatchedModel(ABC):
             raise pb_utils.TritonModelException(f"model '{args['model_name']}': {line}") from None
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """Answers every request, with as few runs of the graph as their shapes allow."""
+        """Answers every request, with as few runs of the graph as their shapes and the parameter
+        `frames_per_run` allow.
+
+        What is not in the last run is answered at once, and is None in what is returned.
+        """
         feeds = [self._feed(request) for request in requests]
+        *runs, last = self._runs(feeds)
+        for members in runs:
+            for index, answer in self._answered(requests, feeds, members):
+                sender = requests[index].get_response_sender()
+                sender.send(answer, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        answers = dict(self._answered(requests, feeds, last))
+        return [answers.get(index) for index in range(len(requests))]
+
+    def _answered(
+        self, requests: Sequence[Any], feeds: Sequence[Arrays], members: Sequence[int]
+    ) -> Iterator[tuple[int, Any]]:
+        """The response to each of the requests that run together, by its place."""
+        names = [requests[index].requested_output_names() for index in members]
+        answers = self._answers([feeds[index] for index in members], names)
+        return zip(members, answers, strict=True)
+
+    def _runs(self, feeds: Sequence[Arrays]) -> Iterator[list[int]]:
+        """The requests of each run, as places in `feeds`."""
         groups: dict[object, list[int]] = {}
         for index, feed in enumerate(feeds):
             groups.setdefault(_row_shapes(feed) if self.graph.joins else index, []).append(index)
-        responses: dict[int, Any] = {}
         for members in groups.values():
-            names = [requests[index].requested_output_names() for index in members]
-            answers = self._answers([feeds[index] for index in members], names)
-            responses.update(zip(members, answers, strict=True))
-        return [responses[index] for index in range(len(requests))]
+            run: list[int] = []
+            frames = 0
+            for index in members:
+                more = _frames(feeds[index]) if self.frames_per_run else 0
+                if run and frames + more > self.frames_per_run:
+                    yield run
+                    run, frames = [], 0
+                run.append(index)
+                frames += more
+            yield run
 
     def _feed(self, request: Any) -> Arrays:
         names = [tensor["name"] for tensor in self.config["input"]]
@@ -130,6 +159,11 @@ def _check_memory_exchange() -> None:
             f"numpy {np.__version__} corrupts every tensor in this Triton; "
             "install numpy<2 in the Python environment that serves."
         )
+
+
+def _frames(feed: Arrays) -> int:
+    """Frames of a request whose first input is (B, T, ...)."""
+    return math.prod(next(iter(feed.values())).shape[:2])
 
 
 def _row_shapes(feed: Arrays) -> tuple[tuple[str, tuple[int, ...]], ...]:

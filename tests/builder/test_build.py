@@ -1,6 +1,7 @@
 """Builds: whole or not at all, and again only when something changed."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,9 @@ def test_a_changed_profile_builds_again(base_product: Path, build_base: BuildBas
     assert build_base(base_product, threads=(1,)).fresh
     config = base_product / "model_repository" / "vision_encoder" / "config.pbtxt"
     assert 'key: "intra_op_thread_count"\n  value {\n    string_value: "1"' in config.read_text()
+    frames = r'key: "frames_per_run"\n  value \{\n    string_value: "(\d+)"'
+    (found,) = re.findall(frames, config.read_text())
+    assert int(found) in (8, 16, 32)  # one clip, two or four
     assert tree_hash(base_product) != before
     assert build_base(base_product).fresh
 

@@ -7,7 +7,7 @@ import pytest
 
 from builder import tuner
 from builder.engines.engine import Array, Tensors
-from builder.tuner import best_candidate, measured_speeds
+from builder.tuner import best_candidate, measured_speeds, smallest_good_run
 
 BATCH = {"X": np.zeros((8, 1))}
 SINGLE = {"X": np.zeros((1, 1))}
@@ -51,3 +51,22 @@ def test_candidates_are_compared_and_each_takes_the_threads_that_suit_it(
 
 def test_only_what_may_be_served_is_chosen() -> None:
     assert best_candidate("size", {}, {"int8": 1, "fp32": 4}) == "int8"
+
+
+class Cache:
+    """Ten times slower for a row, where more rows run than fit."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+
+    def run(self, feeds: Tensors) -> dict[str, Array]:
+        rows = len(feeds["X"])
+        time.sleep(rows * (0.003 if rows <= self.rows else 0.03))
+        return {}
+
+
+def test_a_run_is_no_larger_than_what_is_about_as_fast() -> None:
+    feeds = {clips: {"X": np.zeros((clips, 1))} for clips in (1, 2, 4)}
+    assert smallest_good_run(Sleeper(0.002, run=0.04), feeds) == 4
+    assert smallest_good_run(Cache(2), {2: feeds[2], 4: feeds[4]}) == 2
+    assert smallest_good_run(Sleeper(0.02), feeds) == 1

@@ -70,6 +70,26 @@ def lookup(graph) -> onnx.ModelProto:
     )
 
 
+def company(graph) -> onnx.ModelProto:
+    """Y: with how many rows a row was run, (B, T, 4) -> (B, 1)."""
+    axes = numpy_helper.from_array(np.array([1, 2], np.int64), "axes")
+    two = numpy_helper.from_array(np.array([-1, 1], np.int64), "two")
+    nodes = [
+        helper.make_node("Shape", ["X"], ["rows"], start=0, end=1),
+        helper.make_node("Cast", ["rows"], ["count"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["X", "X"], ["nothing"]),
+        helper.make_node("ReduceSum", ["nothing", "axes"], ["zeros"], keepdims=0),
+        helper.make_node("Add", ["zeros", "count"], ["counts"]),
+        helper.make_node("Reshape", ["counts", "two"], ["Y"]),
+    ]
+    return graph(
+        nodes,
+        [("X", TensorProto.FLOAT, ["B", "T", 4])],
+        [("Y", TensorProto.FLOAT, ["B", 1])],
+        initializers=[axes, two],
+    )
+
+
 def two_by_two(graph) -> onnx.ModelProto:
     """D = A - B and C = A + B, so that a swap of inputs or outputs is seen."""
     pair = [("A", TensorProto.FLOAT, ["B", 2]), ("B", TensorProto.FLOAT, ["B", 2])]
@@ -92,6 +112,10 @@ def repository(tmp_path_factory, write_model, graph) -> Path:
     output [{ name: "Y" data_type: TYPE_FP32 dims: [1, 2] }]
     """
     write_model(folder, "lookup", lookup_io + ONE_CPU + delayed, lookup(graph))
+    bounded = 'parameters { key: "frames_per_run" value: { string_value: "4" } }\n' + delayed
+    write_model(folder, "bounded_lookup", lookup_io + ONE_CPU + bounded, lookup(graph))
+    company_io = IO.replace("[4]", "[-1, 4]", 1).replace("[4]", "[1]")
+    write_model(folder, "company", company_io + ONE_CPU + bounded, company(graph))
     swapped_io = """
     max_batch_size: 8
     input [{ name: "B" data_type: TYPE_FP32 dims: [2] },
@@ -149,6 +173,28 @@ def test_a_bad_request_fails_alone_in_its_batch(infer, together, executions):
     assert executions("lookup")[1] - before[1] < 4
 
 
+@pytest.mark.parametrize(("frames", "rows"), [(1, 4), (2, 2), (3, 1), (6, 1)])
+def test_a_run_holds_no_more_frames_than_it_may(infer, together, executions, frames, rows):
+    before = executions("company")
+    sent = np.zeros((1, frames, 4), np.float32)
+    results = together([lambda: infer("company", X=sent) for _ in range(8)])
+    counts = [result.as_numpy("Y").item() for result in results]
+    assert max(counts) == rows
+    assert executions("company")[1] - before[1] < 8
+
+
+def test_a_bad_request_fails_alone_where_a_batch_takes_several_runs(infer, together):
+    sent = [np.array([[index % 4]], np.int64) for index in range(8)]
+    sent[1] = sent[6] = np.array([[9]], np.int64)
+    results = together([lambda array=array: infer("bounded_lookup", I=array) for array in sent])
+    for place, (array, result) in enumerate(zip(sent, results, strict=True)):
+        if place in (1, 6):
+            assert isinstance(result, InferenceServerException)
+        else:
+            at = 2 * array.item()
+            np.testing.assert_array_equal(result.as_numpy("Y"), [[[at, at + 1]]])
+
+
 def test_a_runtime_error_is_one_line_with_its_code(infer):
     with pytest.raises(InferenceServerException) as caught:
         infer("lookup", I=np.array([[9]], np.int64))
@@ -197,6 +243,12 @@ REFUSALS = {
     "wrong_type": ("X", "TYPE_FP32 dims: [-1", "TYPE_FP16 dims: [-1", "is TYPE_FP16"),
     "no_such_file": ("", '"net.onnx"', '"other.onnx"', "no graph file other.onnx"),
     "thread_count": ("", '"1"', '"many"', "must be a whole number, but is 'many'"),
+    "frames_per_run": (
+        "",
+        '"execution_mode" value: { string_value: "0"',
+        '"frames_per_run" value: { string_value: "-4"',
+        "frames_per_run must be a whole number, but is '-4'",
+    ),
     "execution_mode": ("", '"0"', '"2"', "execution_mode must be 0 or 1, but is '2'"),
 }
 
