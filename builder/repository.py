@@ -11,6 +11,7 @@ from builder.engines.engine import Engine
 from builder.engines.plan_file import NOTE_FILE
 from builder.triton_config import (
     CONFIG_FILE,
+    FRAMES_PER_RUN,
     ModelConfig,
     config_from_file,
     config_from_source,
@@ -135,7 +136,7 @@ def write_repository(
 def _add_graph(config: ModelConfig, served: ServedGraph, version: Path) -> None:
     engine, settings = served.engine, served.engine.parameters(served.threads)
     if served.frames_per_run:
-        settings = {**settings, "frames_per_run": str(served.frames_per_run)}
+        settings = {**settings, FRAMES_PER_RUN: str(served.frames_per_run)}
     set_engine(config, engine.backend, engine.file, settings, gpu=served.on_gpu)
     copy_served(served.file, version)
 

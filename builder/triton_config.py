@@ -8,6 +8,8 @@ from clip_har.contract import LABELS_FILE, ServedModel, TensorSpec
 from clip_har.place import CALL, Place, place_from_text
 
 CONFIG_FILE = "config.pbtxt"
+FRAMES_PER_RUN = "frames_per_run"
+"""Parameter that our drop-in backends read and Triton's C++ ones pass over."""
 ModelConfig = Any
 """Triton's protobuf message, which tritonclient ships without types."""
 
@@ -121,11 +123,16 @@ def _calls(config: ModelConfig) -> list[str]:
 
 
 def comparable(config: ModelConfig) -> bytes:
-    """What a configuration says apart from its name and versions, equal where that is equal."""
+    """What a configuration says apart from its name and versions, equal where that is equal.
+
+    Nor does it count how many frames run at once: two builds measure it, and may come to differ.
+    """
     bare = _messages().ModelConfig()
     bare.CopyFrom(config)
     bare.ClearField("name")
     bare.ClearField("version_policy")
+    if FRAMES_PER_RUN in bare.parameters:
+        del bare.parameters[FRAMES_PER_RUN]
     return bare.SerializeToString(deterministic=True)
 
 

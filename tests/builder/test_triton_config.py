@@ -11,7 +11,13 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from builder.checkpoints import Variants
 from builder.onnx_export import dims_of_value
-from builder.triton_config import config_from_file, config_from_source
+from builder.triton_config import (
+    FRAMES_PER_RUN,
+    comparable,
+    config_from_file,
+    config_from_source,
+    set_parameter,
+)
 from clip_har.contract import (
     CLASSIFIER_TEMPORAL,
     GRAPHS,
@@ -66,7 +72,7 @@ ONNXRUNTIME_PARAMETERS = {
     "memory.enable_memory_arena_shrinkage",
 }
 """What Triton's C++ onnxruntime backend reads."""
-DROP_IN_PARAMETERS = {"frames_per_run"}
+DROP_IN_PARAMETERS = {FRAMES_PER_RUN}
 """What only ours read; theirs looks for the names that it knows."""
 
 by_name = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
@@ -95,6 +101,15 @@ def test_every_source_fits_the_contract(model: ServedModel, variants: Variants) 
     for specs, tensors in ((model.inputs, config.input), (model.outputs, config.output)):
         for spec, tensor in zip(specs, tensors, strict=True):
             assert list(tensor.dims) == spec.dims(variants.spec.sizes)
+
+
+def test_models_that_differ_in_a_measured_run_alone_are_the_same_model() -> None:
+    path = SOURCES / VISION_ENCODER.name / "config.pbtxt"
+    plain, measured, other = (config_from_file(path) for _ in range(3))
+    set_parameter(measured, FRAMES_PER_RUN, "16")
+    set_parameter(other, "intra_op_thread_count", "16")
+    assert comparable(measured) == comparable(plain)
+    assert comparable(other) != comparable(plain)
 
 
 def test_no_source_is_left_over() -> None:
