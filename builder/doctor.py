@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from builder.engines.engine import EngineRefusedError
+from builder.engines.engine import EngineRefusedError, runs_on_gpu
 from builder.engines.plan_file import Machine as PlanMachine
 from builder.engines.plan_file import description_of_plan, misfit
 from builder.machine import Machine, TritonFacts
@@ -192,7 +192,7 @@ def _fields(config: ModelConfig, triton: TritonFacts) -> list[Finding]:
 def _library(name: str, graph: GraphRecord, triton: TritonFacts) -> list[Finding]:
     """CPU engines: an older library than the one whose answers were proved."""
     made, found = _numbers(graph.description.version), _numbers(triton.library(graph.engine))
-    if graph.engine.startswith("tensorrt") or not found or found[:2] >= made[:2]:
+    if runs_on_gpu(graph.engine) or not found or found[:2] >= made[:2]:
         return []
     wrong = f"{graph.engine} {triton.library(graph.engine)} runs what {_dotted(made)} was proved on"
     remedy = "Serve with that version, or build with the one that serves."

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.engines.engine import Engine
+from builder.engines.engine import Engine, runs_on_gpu
 from builder.engines.plan_file import NOTE_FILE
 from builder.triton_config import (
     CONFIG_FILE,
@@ -73,7 +73,7 @@ class ServedGraph:
     @property
     def on_gpu(self) -> bool:
         """Whether it runs on a GPU."""
-        return self.engine.name.startswith("tensorrt")
+        return runs_on_gpu(self.engine.name)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from builder.candidates import Candidate, Made
-from builder.engines.engine import Session
+from builder.engines.engine import Session, runs_on_gpu
 from builder.engines.onnx_runtime import OnnxRuntime
 from builder.graphs import SHARED_GRAPHS
 from builder.held_out import clips_of_split, frames_of_clips
@@ -49,7 +49,7 @@ class Selection:
         """Of an encoder that runs on this CPU."""
         trial = self._trial(VISION_ENCODER)
         engine = self.court.engines[trial.made.candidate.engine]
-        if not trial.speed or engine.name == "tensorrt":
+        if not trial.speed or runs_on_gpu(engine.name):
             return
         frames = self.court.held_out.frames  # (C, T, S, S, 3)
         feeds = {

@@ -6,7 +6,9 @@ does falls on all of them alike.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from statistics import median
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,6 +23,7 @@ SECONDS = 40.0
 RUN_ROUNDS = 3
 RUN_LOSS = 0.05
 """Share of the best speed that a smaller run may lose."""
+Key = TypeVar("Key")
 
 
 class Speed(Config):
@@ -53,8 +56,8 @@ def measured_speeds(
     sessions = {
         (name, count): open_with(count) for name, open_with in opened.items() for count in threads
     }
-    batches = _rounds(sessions, batch)
-    singles = _rounds(sessions, single)
+    batches = _rounds({key: partial(one.run, batch) for key, one in sessions.items()})
+    singles = _rounds({key: partial(one.run, single) for key, one in sessions.items()})
     first = next(iter(opened))
     best = {
         name: min(threads, key=lambda count, name=name: median(batches[name, count]))
@@ -89,30 +92,26 @@ def smallest_good_run(session: Session, feeds: Mapping[int, Tensors]) -> int:
 
     Small runs answer sooner, and large ones may outgrow the CPU's caches.
     """
-    seconds: dict[int, list[float]] = {clips: [] for clips in feeds}
-    for _ in range(1 + RUN_ROUNDS):
-        for clips, some in feeds.items():
-            started = time.perf_counter()
-            session.run(some)
-            seconds[clips].append((time.perf_counter() - started) / clips)
-    speeds = {clips: 1 / median(spent[1:]) for clips, spent in seconds.items()}
+    runs = {clips: partial(session.run, some) for clips, some in feeds.items()}
+    seconds = _rounds(runs, RUN_ROUNDS)
+    speeds = {clips: clips / median(spent) for clips, spent in seconds.items()}
     best = max(speeds.values())
     return min(clips for clips, speed in speeds.items() if speed >= (1 - RUN_LOSS) * best)
 
 
 def _rounds(
-    sessions: Mapping[tuple[str, int], Session], feeds: Tensors
-) -> dict[tuple[str, int], list[float]]:
+    runs: Mapping[Key, Callable[[], object]], rounds: int = ROUNDS
+) -> dict[Key, list[float]]:
     """Seconds of every round, after one that is not counted."""
-    for session in sessions.values():
-        session.run(feeds)
-    seconds: dict[tuple[str, int], list[float]] = {key: [] for key in sessions}
+    for run in runs.values():
+        run()
+    seconds: dict[Key, list[float]] = {key: [] for key in runs}
     end = time.monotonic() + SECONDS
-    for number in range(ROUNDS):
+    for number in range(rounds):
         if number >= LEAST_ROUNDS and time.monotonic() > end:
             break
-        for key, session in sessions.items():
+        for key, run in runs.items():
             started = time.perf_counter()
-            session.run(feeds)
+            run()
             seconds[key].append(time.perf_counter() - started)
     return seconds

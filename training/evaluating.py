@@ -22,6 +22,7 @@ from clip_har.nn.text_bank import text_bank
 from clip_har.product import file_hash
 from clip_har.provenance import provenance
 from training.action_model import ActionModel
+from training.device import best_device
 from training.evaluation.cost import cost_of
 from training.evaluation.metrics import Held, Metrics, Protocol, ZeroShot
 from training.evaluation.model_figures import (
@@ -113,10 +114,9 @@ def subject_from_folder(folder: Path) -> Subject:
     models = {place.name: model_from_checkpoint(place) for place in places}
     kinds = {name: Variant(temporal=model.spec.temporal) for name, model in models.items()}
     of_time = [name for name, kind in kinds.items() if kind.temporal != "mean"]
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     return Subject(
         name=folder.name,
-        model=ActionModel.of_variants(models).requires_grad_(False).to(device),
+        model=ActionModel.of_variants(models).requires_grad_(False).to(best_device()),
         temperatures={name: model.spec.temperature for name, model in models.items()},
         tokenizer=tokenizer_from_checkpoint(places[0], next(iter(models.values()))),
         main=(of_time or list(kinds))[0],

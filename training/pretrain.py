@@ -27,9 +27,10 @@ from clip_har.nn.clip import (
 from clip_har.product import staged, write_whole
 from clip_har.progress import progress_bar
 from clip_har.spec import Preprocessing
-from training.mocap.actions import PRETRAINED_ACTIONS, Action
+from training.device import best_device
+from training.mocap.actions import PRETRAINED_ACTIONS, REVERSAL_OF_LABEL, Action
 from training.mocap.captions import MOTIONS, draw_sentences, truth
-from training.mocap.frames import FrameSet, frame_set
+from training.mocap.frames import FrameOrder, FrameSet, frame_set
 from training.objective import contrastive_loss
 from training.resume import load_state, save_state
 
@@ -96,12 +97,12 @@ class PretrainConfig(Config):
         labels = [action.label for action in PRETRAINED_ACTIONS]
         if strange := [label for label in self.unknown if label not in labels]:
             raise ValueError(f"unknown = {strange} names no action. There are {', '.join(labels)}.")
-        shown = {action.motion for action in self.actions}
-        for action in PRETRAINED_ACTIONS:
-            if action.label in self.unknown and action.motion in shown:
+        for label in self.unknown:
+            reversal = REVERSAL_OF_LABEL.get(label, label)
+            if reversal not in self.unknown:
                 raise ValueError(
-                    f"{action.label!r} is in `unknown`, but the action that it is the reversal of "
-                    "is not, and has the same pictures. Name both, or neither."
+                    f"{label!r} is in `unknown`, but its reversal, {reversal!r}, is not, and has "
+                    "the same pictures. Name both, or neither."
                 )
         return self
 
@@ -122,7 +123,7 @@ def pretrain(config: PretrainConfig, run: Path, out: Path) -> dict[str, float]:
     frames, held_out = _frames(config, run, "train"), _frames(config, run, "val")
     tokenizer = _tokenizer(config, run)
     torch.manual_seed(config.seed)
-    with torch.device(device()):
+    with torch.device(best_device()):
         model = CLIPModel(clip_config(config, tokenizer))
     optimizer = torch.optim.AdamW(
         model.parameters(),
@@ -198,11 +199,6 @@ def augmented(pixels: Tensor) -> Tensor:
     return (frames * gain + torch.randn_like(frames) * 0.02).clamp(0, 1)
 
 
-def device() -> str:
-    """A GPU where there is one; its random numbers are others than the CPU's."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def preprocessing(config: PretrainConfig) -> Preprocessing:
     """What the CLIP's input is: the size of the run, OpenAI's mean and deviation."""
     return Preprocessing(image_size=config.image_size, mean=OPENAI_MEAN, std=OPENAI_STD)
@@ -269,10 +265,10 @@ def clip_config(config: PretrainConfig, tokenizer: CLIPTokenizer) -> CLIPConfig:
 
 def _frames(config: PretrainConfig, run: Path, split: Literal["train", "val"]) -> FrameSet:
     takes = config.takes if split == "train" else config.val_takes
-    return frame_set(
-        run / "frames" / split, split, takes, config.image_size, config.rendered, config.seed,
-        config.actions,
-    )  # fmt: skip
+    order = FrameOrder(
+        split, takes, config.image_size, config.rendered, config.seed, config.actions
+    )
+    return frame_set(run / "frames" / split, order)
 
 
 def _tokenizer(config: PretrainConfig, run: Path) -> CLIPTokenizer:

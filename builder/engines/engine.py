@@ -57,6 +57,11 @@ class Session(Protocol):
         ...
 
 
+def runs_on_gpu(engine: str) -> bool:
+    """Whether what an engine of this name makes runs on a GPU."""
+    return engine.startswith("tensorrt")
+
+
 class Engine(Protocol):
     """A library that runs graphs."""
 

@@ -17,7 +17,7 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from clip_har.nn.clip import clip_from_pretrained, tokenizer_from_pretrained
 from training.mocap.captions import MOMENTS, MOTIONS, draw_sentences
-from training.mocap.frames import FrameSet, frame_set
+from training.mocap.frames import FrameOrder, FrameSet, frame_set
 from training.objective import contrastive_loss
 from training.pretrain import (
     PretrainConfig,
@@ -103,7 +103,7 @@ def test_a_run_leaves_a_clip_with_its_tokenizer_and_a_history(
 @pytest.fixture
 def frames(settings: PretrainConfig, pretraining: Path) -> FrameSet:
     folder = pretraining / "run" / "frames" / "train"
-    return frame_set(folder, "train", settings.takes, 32, 32, settings.seed)
+    return frame_set(folder, FrameOrder("train", settings.takes, 32, 32, settings.seed))
 
 
 def test_frames_are_rendered_once(
@@ -113,7 +113,7 @@ def test_frames_are_rendered_once(
     assert frames.attributes.shape == (8 * settings.takes, 5)
     pixels = pretraining / "run" / "frames" / "train" / "pixels.npy"
     before = pixels.stat().st_mtime_ns
-    frame_set(pixels.parent, "train", settings.takes, 32, 32, settings.seed)
+    frame_set(pixels.parent, FrameOrder("train", settings.takes, 32, 32, settings.seed))
     assert pixels.stat().st_mtime_ns == before
 
 
@@ -205,7 +205,8 @@ def test_an_unknown_action_is_neither_shown_nor_told_of(
 ) -> None:
     table = settings.model_dump(mode="json") | {"unknown": ["running"]}
     config = PretrainConfig.model_validate(table)
-    frames = frame_set(tmp_path / "frames", "train", 17, 32, 32, config.seed, config.actions)
+    order = FrameOrder("train", 17, 32, 32, config.seed, config.actions)
+    frames = frame_set(tmp_path / "frames", order)
     assert set(frames.attributes[:, 0]) == set(range(len(MOTIONS))) - {MOTIONS.index("run")}
     bank = draw_sentences(np.random.default_rng(0), config.actions)
     assert not [text for text in bank.texts if "running" in text]

@@ -4,8 +4,8 @@ N frames, A attributes, S side in pixels.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,24 @@ CODE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
+class FrameOrder:
+    """Which frames are rendered, and how."""
+
+    split: SplitName
+    """Whose cameras, colours and tempos."""
+    takes: int
+    """Takes; each gives eight frames."""
+    side: int
+    """S: frames are resized to it, as a server would."""
+    rendered: int
+    """Side in pixels at which they are rendered, as clips are."""
+    seed: int
+    """Fixes all that is drawn for them."""
+    actions: tuple[Action, ...] = PRETRAINED_ACTIONS
+    """What they show, in turn."""
+
+
+@dataclass(frozen=True)
 class FrameSet:
     """Rendered frames of one split."""
 
@@ -36,27 +54,13 @@ class FrameSet:
     """(N, A) int8."""
 
 
-def frame_set(
-    folder: Path,
-    split: SplitName,
-    takes: int,
-    side: int,
-    rendered: int,
-    seed: int,
-    actions: Sequence[Action] = PRETRAINED_ACTIONS,
-) -> FrameSet:
-    """Renders the frames of `takes` takes of one split, or opens them where they are current.
-
-    They are rendered at `rendered` pixels, as clips are, and resized to `side` as a server would.
-    """
-    settings = {
-        "split": split, "takes": takes, "side": side, "rendered": rendered, "seed": seed,
-        "actions": [action.label for action in actions],
-    }  # fmt: skip
+def frame_set(folder: Path, order: FrameOrder) -> FrameSet:
+    """Renders the frames, or opens them where they are current."""
+    settings = asdict(order)
     made_from = fingerprint({**settings, "code": CODE})
     if not is_current(folder, made_from):
         with staged(folder) as staging:
-            _render(staging, split, takes, side, rendered, seed, actions)
+            _render(staging, order)
             (staging / "settings.json").write_text(json.dumps(settings))
             record_inputs(staging, made_from)
     return FrameSet(
@@ -65,46 +69,34 @@ def frame_set(
     )
 
 
-def _render(
-    folder: Path,
-    split: SplitName,
-    takes: int,
-    side: int,
-    rendered: int,
-    seed: int,
-    actions: Sequence[Action],
-) -> None:
-    count = takes * FRAMES_A_TAKE
-    shape = (count, side, side, 3)
+def _render(folder: Path, order: FrameOrder) -> None:
+    count = order.takes * FRAMES_A_TAKE
+    shape = (count, order.side, order.side, 3)
     pixels = np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.uint8, shape)
     attributes = np.empty((count, len(ATTRIBUTES)), np.int8)
-    jobs = [
-        (split, start, min(TAKES_A_JOB, takes - start), side, rendered, seed, actions)
-        for start in range(0, takes, TAKES_A_JOB)
-    ]
+    starts = range(0, order.takes, TAKES_A_JOB)
+    jobs = [range(start, min(start + TAKES_A_JOB, order.takes)) for start in starts]
     with worker_pool() as pool:
-        results = pool.map(_render_job, jobs)
+        results = pool.map(partial(_render_job, order), jobs)
         for job, (some, theirs) in zip(
-            jobs, progress_bar(results, f"render {split} frames", len(jobs)), strict=True
+            jobs, progress_bar(results, f"render {order.split} frames", len(jobs)), strict=True
         ):
-            at = slice(job[1] * FRAMES_A_TAKE, (job[1] + job[2]) * FRAMES_A_TAKE)
+            at = slice(job.start * FRAMES_A_TAKE, job.stop * FRAMES_A_TAKE)
             pixels[at], attributes[at] = some, theirs
     pixels.flush()
     np.save(folder / "attributes.npy", attributes)
 
 
-def _render_job(
-    job: tuple[SplitName, int, int, int, int, int, Sequence[Action]],
-) -> tuple[np.ndarray, np.ndarray]:
-    split, start, count, side, rendered, seed, actions = job
+def _render_job(order: FrameOrder, numbers: range) -> tuple[np.ndarray, np.ndarray]:
+    """The frames of takes by their numbers."""
     pixels, attributes = [], []
-    for number in range(start, start + count):
-        rng = np.random.default_rng([seed, number])
-        action = actions[number % len(actions)]
-        take = draw_take(action, SPLIT_RANGES[split], rng)
+    for number in numbers:
+        rng = np.random.default_rng([order.seed, number])
+        action = order.actions[number % len(order.actions)]
+        take = draw_take(action, SPLIT_RANGES[order.split], rng)
         times = rng.choice(take.times(fps=20), FRAMES_A_TAKE)
-        pictures = scene_of_process().pictures(take, times, rendered)
-        pixels.extend(_resized(picture, side) for picture in pictures)
+        pictures = scene_of_process().pictures(take, times, order.rendered)
+        pixels.extend(_resized(picture, order.side) for picture in pictures)
         attributes.append(attributes_of(take, times))
     return np.stack(pixels), np.concatenate(attributes)
 
