@@ -21,6 +21,7 @@ def staged(target: Path) -> Generator[Path]:
     What stood at `target` is replaced in the same moment, and untouched if the block fails.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
+    restore_folder(target)
     staging = target.with_name(f".{target.name}.partial")
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
@@ -36,10 +37,21 @@ def replace_folder(new: Path, target: Path) -> None:
     """Renames `new` to `target`; an older `target` is moved aside first and deleted last."""
     old = target.with_name(f".{target.name}.old")
     shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        target.rename(old)
-    new.rename(target)
+    try:
+        if target.exists():
+            target.rename(old)
+        new.rename(target)
+    except BaseException:
+        restore_folder(target)
+        raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def restore_folder(target: Path) -> None:
+    """Brings back what was moved aside and never replaced, be it that the machine went down."""
+    old = target.with_name(f".{target.name}.old")
+    if old.exists() and not target.exists():
+        old.rename(target)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

@@ -52,6 +52,31 @@ def test_a_failed_block_keeps_the_old_folder(product: Path, error: type[BaseExce
     assert list(product.parent.iterdir()) == [product]
 
 
+def test_a_stop_between_the_renames_brings_the_old_folder_back(
+    product: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def stop_at_the_second(path: Path, target: Path) -> Path:
+        if path.name.endswith(".partial"):
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", stop_at_the_second)
+    with pytest.raises(KeyboardInterrupt), staged(product):
+        pass
+    assert contents(product) == {"old": "old"}
+
+
+def test_a_folder_that_a_lost_machine_left_aside_is_not_lost(product: Path) -> None:
+    product.rename(product.with_name(".product.old"))
+    with staged(product) as staging:
+        assert contents(product) == {"old": "old"}
+        (staging / "new").write_text("new")
+    assert contents(product) == {"new": "new"}
+    assert list(product.parent.iterdir()) == [product]
+
+
 def test_a_failed_first_block_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         fail(tmp_path / "a" / "product", KeyboardInterrupt)
