@@ -38,7 +38,7 @@ class Speed(Config):
     single_ms: float
     """Milliseconds of a batch of one, the median."""
     speedup: float
-    """Times the first candidate's speed in batches, the median over rounds."""
+    """Times the first one's speed in batches, the median over rounds."""
 
 
 def measured_speeds(
@@ -85,6 +85,21 @@ def best_candidate(goal: Goal, speeds: Mapping[str, Speed], sizes: Mapping[str, 
         "size": lambda name: sizes[name],
     }
     return min(sizes, key=ranks[goal])
+
+
+def reason_for(best: str, goal: Goal, speeds: Mapping[str, Speed], sizes: Mapping[str, int]) -> str:
+    """Why the best of the candidates is that, for people; arguments as `best_candidate` has."""
+    others = {name: size for name, size in sizes.items() if name != best}
+    if not others:
+        return "the only one that passed and runs here" if speeds else "the only one that passed"
+    following = best_candidate(goal, speeds, others)
+    if goal == "size":
+        return f"{sizes[best] / sizes[following]:.2f} times the bytes of {following}, the next"
+    if goal == "latency":
+        times = speeds[best].single_ms / speeds[following].single_ms
+        return f"{times:.2f} times the milliseconds of {following}, the next, for one"
+    times = speeds[best].speedup / speeds[following].speedup
+    return f"{times:.2f} times the speed of {following}, the next, in batches"
 
 
 def smallest_good_run(session: Session, feeds: Mapping[int, Tensors]) -> int:
