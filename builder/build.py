@@ -1,6 +1,6 @@
 """Checkpoints and a profile to a servable repository, with its proof beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from builder.arithmetic import operations_a_second
 from builder.candidates import engines_of
 from builder.checkpoints import Variants, variants_from_folder
 from builder.cpu import cpu_flags, cpu_name, has_onednn_int8, usable_cores
-from builder.engines.engine import Tensors
+from builder.engines.engine import Engine, EngineName, Tensors
 from builder.graph_store import GraphStore, code_hash
-from builder.held_out import clips_of_split, frames_of_clips, held_out_from_clips
+from builder.held_out import clips_of_split, frames_of_clips, held_out_of_data
 from builder.manifest import (
     REPOSITORY,
     CheckpointRecord,
@@ -76,19 +76,18 @@ def build(profile: BuildProfile, checkpoints: Path, data: Path, out: Path) -> Bu
     data_set = data_set_from_folder(data)
     known = set(variants.spec.labels)
     left_out = sum(one.label not in known for one in (*data_set.split("test"), *data_set.stills))
-    made_from = _made_from(profile, variants, data)
+    made_from = _made_from(profile, variants, data, engines)
     if is_current(out, made_from):
         return Build(out, BuildReport.from_json(out / REPORT_JSON), False, left_out)
-    samples = clips_of_split(data_set, "test", variants.spec.labels, profile.gate_clips)
     court = Court(
         profile=profile,
         variants=variants,
-        held_out=held_out_from_clips(variants, samples, data),
+        held_out=held_out_of_data(variants, data_set, data, profile.gate_clips),
         graphs=_graph_store(profile, variants, data_set, data, work),
         engines=engines,
         folder=work / "engines",
         threads=tuple(dict.fromkeys(count or usable_cores() for count in profile.threads)),
-        most=_most(variants),
+        most=most_rows(variants),
     )
     selection = Selection(data_set, data, court)
     selection.run()
@@ -98,7 +97,9 @@ def build(profile: BuildProfile, checkpoints: Path, data: Path, out: Path) -> Bu
     return Build(out, report, True, left_out)
 
 
-def _made_from(profile: BuildProfile, variants: Variants, data: Path) -> str:
+def _made_from(
+    profile: BuildProfile, variants: Variants, data: Path, engines: Mapping[EngineName, Engine]
+) -> str:
     return fingerprint(
         {
             "profile": profile.model_dump(),
@@ -106,12 +107,14 @@ def _made_from(profile: BuildProfile, variants: Variants, data: Path) -> str:
             "data": file_hash(data / MANIFEST_FILE),
             "sources": SOURCES,
             "code": [tree_hash(folder) for folder in CODE],
-            "cores": usable_cores(),
+            "cpu": [cpu_name(), sorted(cpu_flags()), usable_cores()],
+            "engines": {name: [e.version(), dict(e.settings())] for name, e in engines.items()},
+            "packages": provenance(PACKAGES)["versions"],
         }
     )
 
 
-def _most(variants: Variants) -> dict[ServedModel, int]:
+def most_rows(variants: Variants) -> dict[ServedModel, int]:
     """The max_batch_size of each graph, written in its source."""
     return {
         model: config_from_file(SOURCES / model.name / CONFIG_FILE).max_batch_size
@@ -128,7 +131,7 @@ def _graph_store(
         if model is not VISION_ENCODER:
             return [{TOKENS.name: row[None].numpy()} for row in variants.class_tokens()]
         count = profile.quantization.clips
-        clips = clips_of_split(data_set, "train", spec.labels, -(-count // len(spec.labels)))
+        clips = clips_of_split(data_set, "train", spec.labels, count)
         frames, _ = frames_of_clips(clips[:count], data, spec.frames, spec.preprocessing.image_size)
         some = frames[:, :: -(-spec.frames // CALIBRATION_FRAMES)]  # (C, T, S, S, 3)
         return [{FRAMES.name: clip[None]} for clip in some]

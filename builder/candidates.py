@@ -69,8 +69,10 @@ def engines_of(profile: BuildProfile, cache: Path) -> dict[EngineName, Engine]:
     makers: Mapping[EngineName, Callable[[], Engine]] = {
         "onnxruntime": OnnxRuntime,
         "openvino": OpenVino,
-        "tensorrt": lambda: TensorRT(timing_cache=cache / "tensorrt.cache"),
-        "tensorrt_rtx": lambda: TensorRTForRTX(profile.capabilities or RTX_CAPABILITIES),
+        "tensorrt": lambda: TensorRT(profile.plans, cache / "tensorrt.cache"),
+        "tensorrt_rtx": lambda: TensorRTForRTX(
+            profile.capabilities or RTX_CAPABILITIES, workspace_mib=profile.plans.workspace_mib
+        ),
     }
     names = {name.split(":")[0] for name in (*profile.encoders, *profile.others)}
     engines: dict[EngineName, Engine] = {
@@ -99,26 +101,31 @@ def made_candidate(
     ranges: Mapping[str, Range],
     folder: Path,
 ) -> Made:
-    """Builds the served file, or opens the one that was built from the same graph."""
+    """Builds the served file, or takes the one that was built of the same for the same."""
     graph = graphs.path(candidate.model, candidate.graph_precision, candidate.float_share)
     suffix = f"-float{candidate.float_share:g}" if candidate.float_share else ""
     name = f"{candidate.model.name}-{candidate.engine}-{candidate.precision}{suffix}"
     target = folder / name
+    file = target / engine.file
     made_from = fingerprint(
-        {"graph": file_hash(graph), "engine": engine.version(), "ranges": _table(ranges)}
+        {
+            "graph": file_hash(graph),
+            "engine": engine.version(),
+            "settings": dict(engine.settings()),
+            "ranges": _table(ranges),
+        }
     )
     if not is_current(target, made_from):
-        with staged(target) as staging:
-            started, fault = time.monotonic(), ""
-            try:
+        started = time.monotonic()
+        try:
+            with staged(target) as staging:
                 engine.build(graph, staging / engine.file, ranges)
-            except EngineRefusedError as error:
-                fault = str(error)
-            notes = {"seconds": round(time.monotonic() - started, 2), "fault": fault}
-            (staging / NOTES_FILE).write_text(json.dumps(notes) + "\n")
-            record_inputs(staging, made_from)
-    notes = json.loads((target / NOTES_FILE).read_text())
-    return Made(candidate, target / engine.file, notes["seconds"], notes["fault"])
+                notes = {"seconds": round(time.monotonic() - started, 2)}
+                (staging / NOTES_FILE).write_text(json.dumps(notes) + "\n")
+                record_inputs(staging, made_from)
+        except EngineRefusedError as error:  # not kept: next time it may have what it lacks now
+            return Made(candidate, file, round(time.monotonic() - started, 2), str(error))
+    return Made(candidate, file, json.loads((target / NOTES_FILE).read_text())["seconds"], "")
 
 
 def ranges_of(

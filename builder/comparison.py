@@ -34,7 +34,8 @@ def _compared(exact: Sequence[Array], given: Sequence[Array], function: Any) -> 
     def run(name: str, answers: Sequence[Array]) -> Any:
         return RunResults([(name, [IterationResult({NAME: answer}) for answer in answers])])
 
-    with G_LOGGER.verbosity(G_LOGGER.CRITICAL):  # the budget decides, not its own thresholds
+    # The budget decides, not its own thresholds; what is no number is told below as the worst.
+    with G_LOGGER.verbosity(G_LOGGER.CRITICAL), np.errstate(invalid="ignore"):
         results: Any = Comparator.compare_accuracy(
             [run("torch", exact), run("engine", given)], compare_func=function
         )

@@ -1,6 +1,7 @@
 """What the CPU is, as Linux tells it."""
 
 import os
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -8,6 +9,9 @@ CPU_INFO = Path("/proc/cpuinfo")
 BF16_FLAGS = ("avx512_bf16", "amx_bf16")
 ONEDNN_INT8_FLAGS = ("avx512bw", "avx_vnni", "amx_int8")
 """One of these is what oneDNN, under OpenVINO and PyTorch, has fast int8 products for."""
+
+INT8_FLAGS = ("avx512_vnni", "avx_vnni", "amx_int8")
+"""One of these adds products of bytes in 32 bits; without, sums of two are cut at 16."""
 
 
 @cache
@@ -30,6 +34,11 @@ def has_bf16() -> bool:
 def has_onednn_int8() -> bool:
     """Whether oneDNN multiplies int8 numbers faster than fp32 ones."""
     return not cpu_flags().isdisjoint(ONEDNN_INT8_FLAGS)
+
+
+def flags_of_proof(flags: Iterable[str]) -> tuple[str, ...]:
+    """Those of the flags that this CPU has: what is proved here is proved with them."""
+    return tuple(flag for flag in flags if flag in cpu_flags())
 
 
 def usable_cores() -> int:

@@ -5,6 +5,7 @@ C clips, T frames, S side in pixels, D embedding, K classes, N texts, L tokens.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from clip_har.nn.model import CLIPHARModel, Recognition
 from clip_har.progress import progress_bar
 from clip_har.spec import TemporalKind
 
+FEW_A_CLASS = 2
 CHANCE_DEVIATIONS = 3
 """So many standard deviations above chance, an accuracy is not one of random weights."""
 
@@ -79,15 +81,19 @@ class HeldOut:
         classes = next(iter(self.recognised.values())).logits.shape[1]
         chance = 1 / classes
         deviation = (chance * (1 - chance) / len(self.truth)) ** 0.5
-        best = max(self.accuracy(kind) for kind in self.recognised)
-        return best > chance + CHANCE_DEVIATIONS * deviation
+        # Of few clips and classes the deviations alone would ask for more than all of them.
+        bound = min(chance + CHANCE_DEVIATIONS * deviation, (chance + 1) / 2)
+        return max(self.accuracy(kind) for kind in self.recognised) > bound
 
 
 def clips_of_split(
-    data_set: DataSet, split: SplitName, labels: Sequence[str], per_class: int
+    data_set: DataSet, split: SplitName, labels: Sequence[str], count: int
 ) -> Sequence[Sample]:
-    """The first clips of each of the labels; raises ValueError where there is none."""
-    clips = data_set.split(split)
+    """At least `count` clips where there are as many: the first of each of the labels.
+
+    Raises ValueError where there is none.
+    """
+    clips, per_class = data_set.split(split), ceil(count / len(labels))
     chosen = [
         clip
         for label in labels
@@ -115,6 +121,19 @@ def frame_embeds_of_clips(encoder: Session, frames: np.ndarray) -> Tensor:
     """An engine's embeddings (C, T, D) of clips (C, T, S, S, 3), one clip at a time."""
     rows = [encoder.run({FRAMES.name: clip[None]})[FRAME_EMBEDS.name] for clip in frames]
     return torch.from_numpy(np.concatenate(rows))
+
+
+def held_out_of_data(variants: Variants, data_set: DataSet, data: Path, count: int) -> HeldOut:
+    """At least `count` test clips, or two a class where the weights are not trained.
+
+    Those have no accuracy that more clips would tell, and large ones take their time.
+    """
+    labels = variants.spec.labels
+    few = min(FEW_A_CLASS * len(labels), count)
+    some = held_out_from_clips(variants, clips_of_split(data_set, "test", labels, few), data)
+    if few == count or not some.is_trained():
+        return some
+    return held_out_from_clips(variants, clips_of_split(data_set, "test", labels, count), data)
 
 
 @torch.inference_mode()

@@ -124,8 +124,12 @@ class LiveServer:
             time.sleep(POLL_SECONDS)
 
     def _index(self, model: str) -> list[Any]:
-        """The versions of a model, loaded or not."""
-        index = self._client.get_model_repository_index(client_timeout=ANSWER_TIMEOUT).models
+        """The versions of a model, loaded or not; raises PublishingError where nobody answers."""
+        try:
+            index = self._client.get_model_repository_index(client_timeout=ANSWER_TIMEOUT).models
+        except self._triton.InferenceServerException as error:
+            reason = " ".join(str(error.message()).split())
+            raise PublishingError(f"the server no longer tells what it serves: {reason}") from error
         return [one for one in index if one.name == model and one.version]
 
     def _reasons(self, model: str) -> str:

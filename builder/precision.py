@@ -1,6 +1,7 @@
 """Graphs in half precision. What would lose too much by it stays in fp32: norms and softmax."""
 
 import warnings
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +17,13 @@ KEPT_FP32 = (
     "Expand",
     "Div",
 )
+INT8_OPERATORS = {"QuantizeLinear", "DynamicQuantizeLinear"}
+
+
+def quantizes(file: Path) -> bool:
+    """Whether a graph's file multiplies int8 numbers."""
+    graph = onnx.load(file, load_external_data=False).graph
+    return any(node.op_type in INT8_OPERATORS for node in graph.node)
 
 
 def half_from_graph(graph: onnx.ModelProto, half: Half) -> onnx.ModelProto:

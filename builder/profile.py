@@ -6,6 +6,7 @@ from typing import Literal, get_args
 from pydantic import Field, field_validator
 
 from builder.engines.engine import EngineName
+from builder.engines.plan import PlanChoices
 from clip_har.config import Config
 
 Precision = Literal["fp32", "fp16", "bf16", "int8", "int8-dynamic"]
@@ -66,11 +67,14 @@ class BuildProfile(Config):
     batch: int = Field(default=8, ge=1)
     """Frames, clips or texts of a measured run; `max_batch_size` of config.pbtxt is the most."""
     gate_clips: int = Field(ge=1)
-    """Held-out clips a class on which candidates are compared with the trained model."""
+    """Held-out clips on which candidates are compared with the trained model, as many of each class
+    and at least one; of weights that name no better than chance, two of each do."""
     quantization: Quantization = Quantization()
     """How int8 graphs are made."""
     capabilities: tuple[str, ...] = ()
     """GPU architectures to build for without one, such as `8.9` (TensorRT for RTX)."""
+    plans: PlanChoices = PlanChoices()
+    """How TensorRT builds plans; TensorRT for RTX takes `workspace_mib` alone."""
     response_cache: bool = False
     """Whether Triton may remember answers by the bytes of a request, for callers who send the same
     media again. The server must have a cache, too: `python -m server run --cache-mib`."""

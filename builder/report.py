@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from builder.engines.engine import runs_on_gpu
 from builder.gate import Figures
+from builder.profile import Budget
 from builder.trials import Trial
 from clip_har.config import Config
 
@@ -47,6 +49,8 @@ class CandidateRow(Config):
     """`passed`, or why it is refused or was not tried."""
     chosen: bool
     """Whether it is served."""
+    reason: str
+    """Why, if it is."""
     float_share: float
     """Share of an int8 graph's products left float to stay within the budget."""
     note: str
@@ -68,7 +72,8 @@ class CandidateRow(Config):
     speedup_vs_onnxruntime_fp32: float | None
     """Times the speed of ONNX Runtime in fp32, in batches, within one run."""
     share_of_int8_limit: float | None
-    """Of the machine's measured int8 arithmetic limit, or its fp32 limit where it has no int8."""
+    """Of the CPU's measured int8 arithmetic limit, or its fp32 limit where it has no int8; none of
+    what runs on a GPU."""
     bytes: int | None
     """Of the served file."""
     build_seconds: float | None
@@ -104,6 +109,12 @@ class BuildReport(Config):
     """Date, versions, revision."""
 
     @property
+    def allowed(self) -> tuple[float, float]:
+        """What the budget comes to on so few clips: top-1 agreement, points of accuracy lost."""
+        budget, clips = Budget.model_validate(self.profile["budget"]), self.held_out_clips
+        return budget.least_agreement(clips), budget.most_drop(clips)
+
+    @property
     def by_graph(self) -> dict[str, list[CandidateRow]]:
         """Rows of each graph, in the order of their trials."""
         grouped: dict[str, list[CandidateRow]] = {}
@@ -122,7 +133,7 @@ def candidate_row(trial: Trial, limits: Limits, operations: float | None) -> Can
     made, speed = trial.made, trial.speed
     figures = trial.verdict.figures if trial.verdict else None
     share = None
-    if speed and operations:
+    if speed and operations and not runs_on_gpu(made.candidate.engine):
         limit = limits.int8 or limits.fp32
         share = speed.rows_a_second * operations / limit if limit else None
     return CandidateRow(
@@ -131,7 +142,8 @@ def candidate_row(trial: Trial, limits: Limits, operations: float | None) -> Can
         precision=made.candidate.precision,
         state=_state(trial),
         verdict="; ".join(trial.faults) or "passed",
-        chosen=trial.chosen,
+        chosen=bool(trial.chosen),
+        reason=trial.chosen,
         float_share=made.candidate.float_share,
         note=trial.note,
         figures=figures,

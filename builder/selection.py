@@ -56,7 +56,8 @@ class Selection:
             clips: {FRAMES.name: np.resize(frames, (clips, *frames.shape[1:]))}
             for clips in RUN_CLIPS
         }
-        session = engine.open(trial.made.file, trial.speed.threads)
+        file, threads = trial.made.file, trial.speed.threads
+        session = self.court.opened(engine, VISION_ENCODER, file, threads)
         self.frames_per_run = smallest_good_run(session, feeds) * frames.shape[1]
 
     def _fit_temperatures(self) -> None:
@@ -81,8 +82,10 @@ class Selection:
         graphs: dict[ServedModel, ServedGraph] = {}
         for model in self.trials:
             trial, made = self._trial(model), self._chosen(model)
-            threads = trial.speed.threads if trial.speed else 0
             engine = self.court.engines[made.candidate.engine]
+            threads = 0
+            if trial.speed and not runs_on_gpu(engine.name):
+                threads = trial.speed.threads
             used = threads if model in SHARED_GRAPHS else min(threads, 1)
             together = self.frames_per_run if model is VISION_ENCODER else 0
             graphs[model] = ServedGraph(engine, made.file, used, together)
@@ -92,10 +95,11 @@ class Selection:
         """The chosen engine, opened; its graph in ONNX Runtime where it cannot run here."""
         made, threads = self._chosen(model), max(self.court.threads)
         candidate = made.candidate
-        if self.court.engines[candidate.engine].missing():
-            graph = self.court.graphs.path(model, candidate.graph_precision, candidate.float_share)
-            return OnnxRuntime().open(graph, threads)
-        return self.court.engines[candidate.engine].open(made.file, threads)
+        engine, file = self.court.engines[candidate.engine], made.file
+        if engine.missing():
+            engine = OnnxRuntime()
+            file = self.court.graphs.path(model, candidate.graph_precision, candidate.float_share)
+        return self.court.opened(engine, model, file, threads)
 
     def candidate(self, model: ServedModel) -> Candidate:
         """What serves a graph."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 EngineName = Literal["onnxruntime", "openvino", "tensorrt", "tensorrt_rtx"]
@@ -57,6 +58,27 @@ class Session(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class InParts:
+    """A session that is given no more rows at once than its engine was made for."""
+
+    whole: Session
+    """What runs them."""
+    most: int
+    """Rows of a run: the max_batch_size of config.pbtxt."""
+
+    def run(self, feeds: Tensors) -> dict[str, Array]:
+        """All outputs by name, of as many rows as the feeds have; raises RuntimeError likewise."""
+        rows = len(next(iter(feeds.values())))
+        if rows <= self.most:
+            return self.whole.run(feeds)
+        parts = [
+            self.whole.run({name: array[at : at + self.most] for name, array in feeds.items()})
+            for at in range(0, rows, self.most)
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
 def runs_on_gpu(engine: str) -> bool:
     """Whether what an engine of this name makes runs on a GPU."""
     return engine.startswith("tensorrt")
@@ -85,6 +107,11 @@ class Engine(Protocol):
 
     def pointless(self, precision: str) -> str:
         """Why a precision gains nothing on this machine; empty where it may."""
+        ...
+
+    def settings(self) -> Mapping[str, Any]:
+        """What besides graph, version and shapes decides about a served file, and about a refusal:
+        of what it is made for and where. Goes into JSON."""
         ...
 
     def build(self, graph: Path, file: Path, ranges: Mapping[str, Range]) -> None:

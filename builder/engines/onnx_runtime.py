@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from builder.cpu import INT8_FLAGS, flags_of_proof
 from builder.engines.engine import (
     Array,
     Description,
@@ -15,6 +16,7 @@ from builder.engines.engine import (
     Session,
     Tensors,
 )
+from builder.precision import quantizes
 
 # Read when the library loads: later is too late to keep its telemetry file from appearing.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -45,6 +47,10 @@ class OnnxRuntime:
         """Nothing."""
         return ""
 
+    def settings(self) -> Mapping[str, Any]:
+        """None: the graph is the file."""
+        return {}
+
     def build(self, graph: Path, file: Path, ranges: Mapping[str, Range]) -> None:
         """Copies the graph, once it has been opened; raises EngineRefusedError where it is not."""
         self.open(graph, 1)
@@ -68,9 +74,10 @@ class OnnxRuntime:
         return _OnnxSession(session)
 
     def describe(self, file: Path) -> Description:
-        """Any CPU runs it."""
+        """Any CPU runs it; of int8, what its answers were proved with is told."""
         self.open(file, 1)
-        return Description(self.name, self.version())
+        flags = flags_of_proof(INT8_FLAGS) if quantizes(file) else ()
+        return Description(self.name, self.version(), cpu_flags=flags)
 
 
 class _OnnxSession:

@@ -11,7 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from builder.cpu import BF16_FLAGS, cpu_flags, has_bf16, has_onednn_int8
+from builder.cpu import (
+    BF16_FLAGS,
+    INT8_FLAGS,
+    cpu_flags,
+    flags_of_proof,
+    has_bf16,
+    has_onednn_int8,
+)
 from builder.engines.engine import (
     Array,
     Description,
@@ -22,6 +29,7 @@ from builder.engines.engine import (
     Session,
     Tensors,
 )
+from builder.precision import quantizes
 
 PROBE = (
     "import sys, openvino; openvino.Core().compile_model(sys.argv[1], 'CPU').create_infer_request()"
@@ -62,6 +70,10 @@ class OpenVino:
             return "this CPU has neither AVX-512 nor VNNI, so it would be slower than fp32"
         return ""
 
+    def settings(self) -> Mapping[str, Any]:
+        """The CPU that has compiled it and lived."""
+        return {"cpu_flags": sorted(cpu_flags())}
+
     def build(self, graph: Path, file: Path, ranges: Mapping[str, Range]) -> None:
         """Copies the graph, once another process has compiled it and lived.
 
@@ -69,12 +81,17 @@ class OpenVino:
         """
         if missing := self.unbuildable():
             raise EngineMissingError(missing)
-        probe = subprocess.run(
-            [sys.executable, "-c", PROBE, str(graph)],
-            capture_output=True,
-            text=True,
-            timeout=PROBE_SECONDS,
-        )
+        try:
+            probe = subprocess.run(
+                [sys.executable, "-c", PROBE, str(graph)],
+                capture_output=True,
+                text=True,
+                timeout=PROBE_SECONDS,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise EngineRefusedError(
+                f"OpenVINO did not compile {graph.name} here within {PROBE_SECONDS} s"
+            ) from error
         if probe.returncode:
             last = (probe.stderr.strip().splitlines() or [""])[-1]
             died = f"signal {-probe.returncode}" if probe.returncode < 0 else last
@@ -116,7 +133,7 @@ class OpenVino:
     def describe(self, file: Path) -> Description:
         """Any CPU runs it; what it was measured with is told."""
         self.open(file, 1)
-        flags = tuple(flag for flag in BF16_FLAGS if flag in cpu_flags())
+        flags = flags_of_proof((*BF16_FLAGS, *(INT8_FLAGS if quantizes(file) else ())))
         return Description(self.name, self.version(), cpu_flags=flags)
 
 

@@ -30,19 +30,25 @@ LEVELS = (logging.ERROR, logging.ERROR, logging.WARNING, logging.INFO, logging.D
 MIB = 2**20
 
 
-class PlanOptions(Config):
-    """How a plan is built; None leaves a choice to the library."""
+class PlanChoices(Config):
+    """What a profile may choose of a plan; None leaves it to the library."""
 
-    capabilities: tuple[str, ...] = ()
-    """Compute capabilities to build for ahead of time, such as `8.9`; empty for the GPU here."""
     version_compatible: bool = False
-    """True lets later releases load the plan, at some cost in speed."""
+    """True lets later releases load the plan, at some cost in speed; tritonserver then needs
+    `--backend-config=tensorrt,version-compatible=true`."""
     hardware: Literal["this_gpu", "same_capability", "ampere_plus"] = "this_gpu"
     """GPUs that the plan runs on."""
     workspace_mib: int | None = Field(default=None, gt=0)
     """Largest scratch memory that a layer may take, in MiB."""
     optimization_level: int | None = Field(default=None, ge=0, le=5)
     """How long the builder searches: 5 is the longest."""
+
+
+class PlanOptions(PlanChoices):
+    """How a plan is built."""
+
+    capabilities: tuple[str, ...] = ()
+    """Compute capabilities to build for ahead of time, such as `8.9`; empty for the GPU here."""
     timing_cache: Path | None = None
     """File of measured kernels that makes the next build faster; made where it is not there."""
 

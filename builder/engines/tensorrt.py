@@ -4,7 +4,7 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from builder.engines.engine import (
     EngineMissingError,
@@ -14,7 +14,7 @@ from builder.engines.engine import (
     Session,
 )
 from builder.engines.gpu import gpus
-from builder.engines.plan import PlanOptions, loaded, plan_from_onnx
+from builder.engines.plan import PlanChoices, PlanOptions, loaded, plan_from_onnx
 from builder.engines.plan_file import (
     Machine,
     PlanDescription,
@@ -88,6 +88,11 @@ class PlanFiles(ABC):
         """Nothing."""
         return ""
 
+    def settings(self) -> Mapping[str, Any]:
+        """Its options, and the GPUs that a plan is for."""
+        options = self.options.model_dump(exclude={"timing_cache"})  # which makes it no other plan
+        return {"options": options, "architectures": list(self.architectures())}
+
     def parameters(self, threads: int) -> dict[str, str]:
         """None: threads of the CPU do not matter."""
         return {}
@@ -135,28 +140,11 @@ class TensorRT(PlanFiles):
     )
 
     def __init__(
-        self,
-        *,
-        version_compatible: bool = False,
-        hardware: Literal["this_gpu", "same_capability", "ampere_plus"] = "this_gpu",
-        workspace_mib: int | None = None,
-        optimization_level: int | None = None,
-        timing_cache: Path | None = None,
+        self, choices: PlanChoices | None = None, timing_cache: Path | None = None
     ) -> None:
-        """The fields of PlanOptions that TensorRT takes.
-
-        A version compatible plan needs `--backend-config=tensorrt,version-compatible=true` of
-        tritonserver.
-        """
-        super().__init__(
-            PlanOptions(
-                version_compatible=version_compatible,
-                hardware=hardware,
-                workspace_mib=workspace_mib,
-                optimization_level=optimization_level,
-                timing_cache=timing_cache,
-            )
-        )
+        """What a profile chooses, and where measured kernels are kept for the next build."""
+        chosen = (choices or PlanChoices()).model_dump()
+        super().__init__(PlanOptions(**chosen, timing_cache=timing_cache))
 
     def unbuildable(self) -> str:
         """As `missing`, with a way out: the builder times kernels on the GPU."""

@@ -8,7 +8,7 @@ import pytest
 
 from builder.build import Build, build
 from builder.checkpoints import Variants, variants_from_folder
-from builder.cpu import cpu_flags
+from builder.cpu import INT8_FLAGS, cpu_flags
 from builder.profile import BuildProfile
 from clip_har.contract import GRAPHS, ServedModel
 
@@ -24,7 +24,7 @@ def profile() -> BuildProfile:
 @pytest.fixture(scope="session")
 def vnni() -> bool:
     """Whether the CPU adds products of bytes in 32 bits; else it cuts sums of two at 16."""
-    return not cpu_flags().isdisjoint(("avx512_vnni", "avx_vnni", "amx_int8"))
+    return not cpu_flags().isdisjoint(INT8_FLAGS)
 
 
 @pytest.fixture(scope="session")

@@ -4,14 +4,16 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from builder.build import Build
 from builder.candidates import Candidate, Made, made_candidate
+from builder.engines.engine import Array, Engine, EngineRefusedError, Tensors
+from builder.engines.onnx_runtime import _OnnxSession
 from builder.proof import parity_samples
-from clip_har.contract import VISION_ENCODER
+from clip_har.contract import CLIP_EMBED, FRAME_EMBEDS, FRAMES, TOKENS, VISION_ENCODER
 from clip_har.dataset import data_set_from_folder
 from clip_har.product import tree_hash
 from clip_har.reference import Reference
@@ -168,6 +170,77 @@ def test_what_gains_nothing_is_tried_where_nothing_else_passes(
     done = build_base(tmp_path / "product", encoders=("onnxruntime:fp32", "openvino:bf16"))
     assert [row.state for row in done.report.by_graph["vision_encoder"]] == ["refused", "served"]
     assert [row.state for row in done.report.by_graph["text_encoder"]] == ["served", "left out"]
+    # Told as times of ONNX Runtime's speed, which is no candidate any more.
+    assert done.report.chosen["vision_encoder"].speedup_vs_onnxruntime_fp32 != 1
+
+
+def test_no_engine_is_given_more_rows_than_it_serves(
+    build_base: BuildBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = _OnnxSession.run
+    most = {FRAMES.name: 8, FRAME_EMBEDS.name: 8, CLIP_EMBED.name: 8, TOKENS.name: 64}
+
+    def bounded(session: _OnnxSession, feeds: Tensors) -> dict[str, Array]:
+        name, rows = next((name, len(array)) for name, array in feeds.items())
+        if rows > most[name]:
+            raise RuntimeError(f"{rows} rows, as a plan for {most[name]} would refuse them")
+        return run(session, feeds)
+
+    monkeypatch.setattr(_OnnxSession, "run", bounded)
+    done = build_base(tmp_path / "product", encoders=("onnxruntime:fp32",))
+    assert done.report.held_out_clips > 8
+    assert all(row.state == "served" for row in done.report.candidates)
+
+
+class Fickle:
+    """An engine that copies the graph, once it has what it lacks, for a GPU that may change."""
+
+    name, file = "tensorrt_rtx", "copy"
+
+    def __init__(self) -> None:
+        self.builds, self.lacks, self.gpu = 0, True, "8.6"
+
+    def version(self) -> str:
+        return "fickle 1"
+
+    def settings(self) -> dict[str, str]:
+        return {"gpu": self.gpu}
+
+    def build(self, graph: Path, file: Path, ranges: object) -> None:
+        self.builds += 1
+        if self.lacks:
+            raise EngineRefusedError("no memory just now")
+        file.write_bytes(graph.read_bytes())
+
+
+class OneGraph:
+    """A store of one graph."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def path(self, *_: object) -> Path:
+        return self._path
+
+
+def test_a_refusal_is_not_kept_and_another_gpu_builds_again(tmp_path: Path) -> None:
+    graph, engine = tmp_path / "model.onnx", Fickle()
+    graph.write_bytes(b"graph")
+    candidate = Candidate(VISION_ENCODER, "tensorrt_rtx", "fp32")
+    store: Any = OneGraph(graph)
+
+    def make() -> Made:
+        return made_candidate(candidate, cast(Engine, engine), store, {}, tmp_path / "engines")
+
+    assert make().fault == "no memory just now"
+    engine.lacks = False
+    made = make()
+    assert (made.fault, made.file.read_bytes()) == ("", b"graph")
+    make()
+    assert engine.builds == 2
+    engine.gpu = "12.0"
+    make()
+    assert engine.builds == 3
 
 
 def test_a_small_file_is_a_gain_on_any_machine(

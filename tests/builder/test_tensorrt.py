@@ -13,38 +13,22 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from builder.build import SOURCES, most_rows
+from builder.candidates import ranges_of
+from builder.checkpoints import Variants
 from builder.engines.engine import EngineMissingError, EngineRefusedError, Range
 from builder.engines.gpu import gpus
 from builder.engines.plan import PlanOptions, plan_from_onnx
 from builder.engines.plan_file import NOTE_FILE, Machine, misfit, note_of_plan
 from builder.engines.tensorrt import TensorRT, TensorRTForRTX
 from builder.precision import half_from_graph
-from clip_har.contract import (
-    CLASSIFIER_BASE,
-    MEAN_POOL,
-    TEMPORAL,
-    TEXT_ENCODER,
-    VISION_ENCODER,
-    ServedModel,
-)
+from builder.triton_config import CONFIG_FILE, config_from_file
+from clip_har.contract import GRAPHS, VISION_ENCODER, ServedModel
 
 RTX = TensorRTForRTX()
 pytestmark = pytest.mark.skipif(bool(RTX.unbuildable()), reason=RTX.unbuildable())
 LIBRARY = "tensorrt_rtx_bindings"
-SIZES = {"S": 32, "D": 16, "K": 3}
-MOST = {"T": (1, 4, 8), "L": (2, 8, 77)}
-MODELS = (VISION_ENCODER, TEXT_ENCODER, MEAN_POOL, TEMPORAL, CLASSIFIER_BASE)
 RANGE = {"x": Range((1, 16), (4, 16), (8, 16))}
-
-
-def ranges_of(model: ServedModel) -> dict[str, Range]:
-    """Batches of 1 to 8."""
-    sizes = {**{axis: (size,) * 3 for axis, size in SIZES.items()}, **MOST}
-    ranges = {}
-    for tensor in model.inputs:
-        axes = [sizes.get(axis) or (int(axis),) * 3 for axis in tensor.axes]
-        ranges[tensor.name] = Range(*zip((1, 4, 8), *axes, strict=True))
-    return ranges
 
 
 def write_graph(path: Path, nodes: Sequence[onnx.NodeProto], weights=(), dtype=TensorProto.FLOAT):
@@ -66,58 +50,40 @@ def small(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def exported(small_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Every kind of graph, exported from small models of random weights."""
-    from transformers import CLIPModel
-
-    from builder.graphs import SHARED_GRAPHS, VARIANT_GRAPHS
-    from builder.onnx_export import onnx_from_graph
-    from clip_har.nn.clip import OPENAI_MEAN, OPENAI_STD
-    from clip_har.nn.model import CLIPHARModel
-    from clip_har.spec import ModelSpec, Preprocessing
-
-    folder = tmp_path_factory.mktemp("graphs")
-    clip = CLIPModel.from_pretrained(small_clip)
-    pixels = Preprocessing(image_size=SIZES["S"], mean=OPENAI_MEAN, std=OPENAI_STD)
-    paths: dict[str, Path] = {}
-    for kind, graphs in VARIANT_GRAPHS.items():
-        spec = ModelSpec(
-            backbone="small",
-            clip=clip.config.to_dict(),
-            embed_dim=SIZES["D"],
-            frames=4,
-            temporal=kind,
-            labels=("a", "b", "c"),
-            prompts=("{}",),
-            preprocessing=pixels,
-        )
-        trained = CLIPHARModel(spec, clip)
-        for model, graph in {**SHARED_GRAPHS, **graphs}.items():
-            if model in MODELS and model.name not in paths:
-                paths[model.name] = folder / f"{model.name}.onnx"
-                onnx_from_graph(graph(trained), model, SIZES, paths[model.name], 20)
-    return paths
+def shapes(variants: Variants) -> dict[ServedModel, dict[str, Range]]:
+    """What a build asks for, of each graph."""
+    spec, most = variants.spec, most_rows(variants)
+    return {model: ranges_of(model, spec.sizes, spec.frames, most[model]) for model in most}
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+@pytest.mark.parametrize("model", GRAPHS, ids=lambda model: model.name)
 def test_every_graph_is_built_for_three_architectures_without_a_gpu(
-    model: ServedModel, precision: str, exported: dict[str, Path], tmp_path: Path
+    model: ServedModel,
+    precision: str,
+    graphs: dict[ServedModel, Path],
+    shapes: dict[ServedModel, dict[str, Range]],
+    tmp_path: Path,
 ) -> None:
-    graph, file = exported[model.name], tmp_path / "1" / RTX.file
+    graph, file = graphs[model], tmp_path / "1" / RTX.file
     if precision == "fp16":
         onnx.save(half_from_graph(onnx.load(graph), "fp16"), tmp_path / "half.onnx")
         graph = tmp_path / "half.onnx"
-    RTX.build(graph, file, ranges_of(model))
+    RTX.build(graph, file, shapes[model])
     assert {path.name for path in file.parent.iterdir()} == {RTX.file, NOTE_FILE}
     assert RTX.describe(file).architecture == "8.6, 8.9, 12.0"
     ranges = note_of_plan(file, "tensorrt_rtx").ranges
-    assert ranges == ranges_of(model)
-    assert {wanted.most[0] for wanted in ranges.values()} == {8}
+    assert ranges == shapes[model]
+    most = config_from_file(SOURCES / model.name / CONFIG_FILE).max_batch_size
+    assert {wanted.most[0] for wanted in ranges.values()} == {most}
 
 
-def test_fp16_plans_are_smaller(exported: dict[str, Path], tmp_path: Path) -> None:
-    graph, ranges = exported["vision_encoder"], ranges_of(VISION_ENCODER)
+def test_fp16_plans_are_smaller(
+    graphs: dict[ServedModel, Path],
+    shapes: dict[ServedModel, dict[str, Range]],
+    tmp_path: Path,
+) -> None:
+    graph, ranges = graphs[VISION_ENCODER], shapes[VISION_ENCODER]
     half = tmp_path / "half.onnx"
     onnx.save(half_from_graph(onnx.load(graph), "fp16"), half)
     options = PlanOptions(capabilities=("8.9",))

@@ -6,7 +6,7 @@ import pytest
 
 from builder.engines.engine import EngineMissingError
 from builder.engines.gpu import gpus
-from builder.engines.plan import PlanOptions
+from builder.engines.plan import PlanChoices, PlanOptions
 from builder.engines.tensorrt import TensorRT, TensorRTForRTX
 
 
@@ -41,7 +41,7 @@ def test_stubs_alone_are_not_the_module(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_tensorrts_options_reach_the_plan() -> None:
     cache = Path("timing.cache")
-    engine = TensorRT(version_compatible=True, hardware="ampere_plus", timing_cache=cache)
+    engine = TensorRT(PlanChoices(version_compatible=True, hardware="ampere_plus"), cache)
     assert engine.options == PlanOptions(
         version_compatible=True, hardware="ampere_plus", timing_cache=cache
     )
