@@ -252,6 +252,22 @@ def test_a_small_file_is_a_gain_on_any_machine(
     assert {row.state for row in done.report.by_graph["vision_encoder"]} == {"passed", "served"}
 
 
+def test_the_report_has_what_is_promised(base_product: Path) -> None:
+    report = json.loads((base_product / "report.json").read_text())
+    promised = {
+        "model", "engine", "precision", "speedup_vs_onnxruntime_fp32", "share_of_int8_limit",
+        "min_cosine", "top1_agreement", "verdict", "chosen",
+    }  # fmt: skip
+    assert all(promised <= row.keys() for row in report["candidates"])
+    chosen = {row["model"]: row for row in report["candidates"] if row["chosen"]}
+    assert chosen.keys() == {"vision_encoder", "text_encoder", "mean_pool", "classifier_base"}
+    assert 0 < chosen["vision_encoder"]["share_of_int8_limit"] < 1
+    page = (base_product / "report.html").read_text()
+    assert "served: the only one that passed" in page
+    assert "<svg" in page
+    assert not re.search(r'(src|href)="(?!#)', page)  # needs no other file
+
+
 def test_the_product_holds_what_is_documented_and_nothing_else(base_product: Path) -> None:
     assert {path.name for path in base_product.iterdir()} == {
         "model_repository",

@@ -5,7 +5,7 @@ import logging
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +13,24 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from builder.build import SOURCES, most_rows
+from builder.build import SOURCES, Build, most_rows
 from builder.candidates import ranges_of
 from builder.checkpoints import Variants
+from builder.doctor import examine
 from builder.engines.engine import EngineMissingError, EngineRefusedError, Range
 from builder.engines.gpu import gpus
 from builder.engines.plan import PlanOptions, plan_from_onnx
 from builder.engines.plan_file import NOTE_FILE, Machine, misfit, note_of_plan
 from builder.engines.tensorrt import TensorRT, TensorRTForRTX
+from builder.machine import Machine as AnyMachine
+from builder.machine import TritonFacts
 from builder.precision import half_from_graph
+from builder.profile import BuildProfile
 from builder.triton_config import CONFIG_FILE, config_from_file
 from clip_har.contract import GRAPHS, VISION_ENCODER, ServedModel
 
 RTX = TensorRTForRTX()
+PROFILES = Path(__file__).parents[2] / "configs" / "profiles"
 pytestmark = pytest.mark.skipif(bool(RTX.unbuildable()), reason=RTX.unbuildable())
 LIBRARY = "tensorrt_rtx_bindings"
 RANGE = {"x": Range((1, 16), (4, 16), (8, 16))}
@@ -76,6 +81,22 @@ def test_every_graph_is_built_for_three_architectures_without_a_gpu(
     assert ranges == shapes[model]
     most = config_from_file(SOURCES / model.name / CONFIG_FILE).max_batch_size
     assert {wanted.most[0] for wanted in ranges.values()} == {most}
+
+
+def test_the_edge_profile_builds_a_whole_repository(
+    build_base: Callable[..., Build], tmp_path: Path
+) -> None:
+    edge = BuildProfile.from_toml(PROFILES / "edge.toml")
+    wanted = ("name", "goal", "encoders", "others", "capabilities", "budget")
+    done = build_base(tmp_path / "edge", **{name: getattr(edge, name) for name in wanted})
+    encoder = done.report.chosen["vision_encoder"]
+    assert (encoder.engine, encoder.precision) == ("tensorrt_rtx", "fp16")
+    assert "bytes of tensorrt_rtx:fp32, the next" in encoder.reason
+    assert "judged in ONNX Runtime" in encoder.note
+    repository = done.folder / "model_repository"
+    assert {path.parents[1].name for path in repository.rglob(RTX.file)} == set(done.report.chosen)
+    findings = examine(done.folder, AnyMachine(), TritonFacts(tmp_path, (2, 60, 0)))
+    assert any("No Triton comes with it" in one.remedy for one in findings)
 
 
 def test_fp16_plans_are_smaller(

@@ -265,6 +265,23 @@ def test_a_publication_killed_under_a_server_is_completed_there(
         assert (asked(client, "chain"), asked(client, "alone")) == (34, 6)
 
 
+@pytest.mark.parametrize("mode", ["explicit"])
+def test_a_server_that_ends_meanwhile_is_told_as_such(
+    served: RunningServer, live: Path, tmp_path: Path
+) -> None:
+    def ended(steps, title, total):
+        for step in steps:
+            yield step
+            if step.title == "configure chain":
+                served.stop()
+
+    second = write_build(tmp_path / "second", 3, 4, 6)
+    with pytest.raises(PublishingError, match="Restart the server"):
+        publish(second, live, url=served.grpc_url, progress=ended)
+    publish(second, live)
+    assert verify(live) == []
+
+
 @pytest.mark.parametrize("mode", ["none"])
 def test_a_server_that_takes_nothing_up_is_an_error_and_the_folder_stays(
     served: RunningServer, live: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
