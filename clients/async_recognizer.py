@@ -143,10 +143,19 @@ class AsyncRecognizer:
         """Like Recognizer.timeline, for `async for`."""
         call = await asyncio.to_thread(calls.timeline, media, model)
         deadline = Deadline() if timeout is None else Deadline(timeout)
-        answers = self._transport.stream(call.query, deadline)
-        async with aclosing(answers):
-            async for answer in answers:
-                yield call.read(answer, 0.0)
+        patience = Patience(self._backoff, deadline)
+        begun = False
+        while True:
+            try:
+                async with aclosing(self._transport.stream(call.query, deadline)) as answers:
+                    async for answer in answers:
+                        begun = True
+                        yield call.read(answer, 0.0)
+                return
+            except ServerOverloaded as refusal:
+                if begun:
+                    raise
+                await asyncio.sleep(patience.pause(refusal))
 
     async def labels(self, model: str = HAR_TEMPORAL.name) -> tuple[str, ...]:
         """Like Recognizer.labels."""

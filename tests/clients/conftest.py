@@ -33,7 +33,7 @@ MODELS: dict[ServedModel, dict[str, str]] = {
     contract.HAR_TEMPORAL_FRAMES: {},
     contract.HAR_STREAM: {},
     replace(contract.HAR_STREAM, name="har_brief_stream"): {"idle": "2000000"},
-    contract.HAR_TIMELINE: {"seconds": "0.2"},
+    contract.HAR_TIMELINE: {"seconds": "0.2", "queue": "1"},
     replace(contract.HAR_TEMPORAL, name="har_slow"): {"seconds": "0.5", "queue": "1"},
 }
 SIZES = {"K": 5, "D": 5}
@@ -64,14 +64,13 @@ def write_model(folder: Path, model: ServedModel, settings: dict[str, str]) -> N
 def pbtxt(model: ServedModel, settings: dict[str, str]) -> str:
     """A config.pbtxt by the contract."""
     given = {"ordered": "false", "seconds": "0", "queue": "0", "idle": "60000000"} | settings
-    scheduling = (
-        f"dynamic_batching {{ default_queue_policy {{ max_queue_size: {given['queue']} }} }}"
-    )
+    batching = f"dynamic_batching {{ default_queue_policy {{ max_queue_size: {given['queue']} }} }}"
+    scheduling = batching
     if model.inputs == contract.HAR_STREAM.inputs:
         idle = f"max_sequence_idle_microseconds: {given['idle']}"
         scheduling = f"sequence_batching {{ oldest {{ }} {idle} }}"
     if model is contract.HAR_TIMELINE:
-        scheduling = "model_transaction_policy { decoupled: true }"
+        scheduling = f"{batching} model_transaction_policy {{ decoupled: true }}"
     return "\n".join(
         [
             'backend: "python"',
