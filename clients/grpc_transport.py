@@ -90,10 +90,8 @@ class AsyncGrpcTransport:
         """Like GrpcTransport.infer."""
         message = message_from_query(query)
         with _explained(self._address, deadline):
-            message = await self._stub.ModelInfer(
-                message_from_query(query), timeout=_seconds(deadline)
-            )
-        return tensors_from_message(message)
+            told = await self._stub.ModelInfer(message, timeout=_seconds(deadline))
+        return tensors_from_message(told)
 
     async def stream(self, query: Query, deadline: Deadline) -> AsyncGenerator[Tensors]:
         """Like GrpcTransport.stream."""
