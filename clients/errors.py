@@ -55,7 +55,7 @@ class ServerFault(RecognizerError):
 
 
 class SharedMemoryRefused(ServerFault):
-    """The server takes no shared memory, by its settings or since it runs on another machine."""
+    """Frames cannot be shared: the server takes no shared memory, or this machine has none left."""
 
 
 class SharedMemoryForgotten(ServerFault):
@@ -71,6 +71,7 @@ ERROR_OF_MESSAGE: dict[str, type[RecognizerError]] = {
     "Start it again": StreamLost,
     "Request for unknown model": ModelUnavailable,
     "Unable to find shared memory region": SharedMemoryForgotten,
+    "This protocol is restricted": ServerFault,
 }
 """What Triton and its models say where the status fits several cures."""
 

@@ -107,6 +107,8 @@ class Recognizer:
         """
         raw = raw_frames(frames, times)
         question = partial(calls.frames_classification, raw, model, top_k)
+        for small in self._blocks.outgrown(raw, shared_memory):
+            self._let_go(small)
         block = self._blocks.taken(raw, shared_memory)
         if not block:
             return self._ask(question(None))
@@ -168,8 +170,7 @@ class Recognizer:
     def close(self) -> None:
         """Closes the connection and frees what was shared."""
         for block in self._blocks.take_all():
-            self._unregister(block)
-            block.free()
+            self._let_go(block)
         self._transport.close()
 
     def _ask(self, call: Call[Result]) -> Result:
@@ -213,9 +214,10 @@ class Recognizer:
             raise SharedMemoryRefused(f"The server takes no shared memory: {error}") from error
         block.registered = True
 
-    def _unregister(self, block: Block) -> None:
+    def _let_go(self, block: Block) -> None:
         with suppress(RecognizerError):  # a server that has gone remembers nothing
             self._transport.command(unregistration(block.region), Deadline(self.timeout))
+        block.free()
 
     def __enter__(self) -> Self:
         return self

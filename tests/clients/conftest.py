@@ -20,6 +20,7 @@ from clients.__main__ import main
 from clients.recognizer import Recognizer
 from clip_har import contract
 from clip_har.contract import ServedModel, TensorSpec
+from server.command import command_line
 from server.discovery import find_server
 from server.process import RunningServer, running
 
@@ -51,6 +52,26 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer
     for model, settings in MODELS.items():
         write_model(folder / "repository" / model.name, model, settings)
     with running(folder / "repository", log_path=folder / "server.log") as server:
+        yield server
+
+
+@pytest.fixture
+def restricted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningServer]:
+    """A server that keeps shared memory for who knows a key."""
+    if find_server() is None:
+        pytest.skip("no tritonserver is installed; run: python -m server install")
+
+    def with_key(*given: Any, **more: Any) -> list[str]:
+        kept = (
+            f"--{option}=shared-memory:key=secret"
+            for option in ("grpc-restricted-protocol", "http-restricted-api")
+        )
+        return [*command_line(*given, **more), *kept]
+
+    monkeypatch.setattr("server.process.command_line", with_key)
+    model = contract.HAR_TEMPORAL_FRAMES
+    write_model(tmp_path / "repository" / model.name, model, {})
+    with running(tmp_path / "repository", log_path=tmp_path / "server.log") as server:
         yield server
 
 
