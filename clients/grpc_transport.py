@@ -20,13 +20,11 @@ from clients.grpc_wire import (
     message_from_query,
     tensors_from_message,
 )
-from clients.query import Command, Query, Tensors
+from clients.query import MESSAGE_BYTES, Command, Query, Tensors
 
-MOST_BYTES = 2**31 - 1
-"""Protobuf's own limit of a message; gRPC's default is 4 MB."""
 OPTIONS = (
-    ("grpc.max_send_message_length", MOST_BYTES),
-    ("grpc.max_receive_message_length", MOST_BYTES),
+    ("grpc.max_send_message_length", MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MESSAGE_BYTES),  # the default is 4 MB
     ("grpc.max_reconnect_backoff_ms", 2000),
     ("grpc.keepalive_time_ms", 330_000),
     ("grpc.http2.max_pings_without_data", 0),

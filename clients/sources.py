@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clients.errors import InvalidMedia
+from clients.query import MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,6 +33,8 @@ IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".t
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
 MEDIA_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 """What is taken from a folder; a file that is named itself is taken whatever it is called."""
+MOST_BYTES = MESSAGE_BYTES - 2**20
+"""Most bytes of media in a request, which also names what it asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +67,27 @@ def raw_frames(frames: Pixels, times: Sequence[float] | NDArray[Any]) -> RawFram
 def bytes_of(media: Media) -> bytes:
     """What is sent for a piece of media: a file as it is, pixels as a lossless PNG.
 
-    Raises InvalidMedia for a file that cannot be read or an array that is not a frame.
+    Raises InvalidMedia for a file that cannot be read, for one over 2 GB, or for an array that is
+    not a frame.
     """
     if isinstance(media, bytes):
+        check_size(len(media), "The file")
         return media
     if isinstance(media, str | Path):
         return _file_bytes(str(media))
     if hasattr(media, "getexif"):
         return _image_bytes(cast("Image", media))
     return _frame_bytes(_array(cast("Pixels", media)))
+
+
+def check_size(byte_count: int, what: str) -> None:
+    """Raises InvalidMedia for more bytes than a request carries."""
+    if byte_count > MOST_BYTES:
+        raise InvalidMedia(
+            f"{what}: {byte_count} bytes, but a request carries at most 2 GB. Send less at a time: "
+            "cut a video into parts, such as with ffmpeg -i FILE -c copy -f segment "
+            "-segment_time 600 part%d.mp4"
+        )
 
 
 def _array(pixels: Pixels) -> NDArray[Any]:
@@ -88,6 +103,7 @@ def _file_bytes(path: str) -> bytes:
     if "://" in path:
         raise InvalidMedia(f"{path}: URLs are not fetched. Download the file and give its path.")
     try:
+        check_size(Path(path).stat().st_size, path)
         return Path(path).read_bytes()
     except OSError as error:
         raise InvalidMedia(f"{path}: cannot be read: {error.strerror}.") from error

@@ -1,4 +1,5 @@
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from PIL import Image
 
 from clients.errors import InvalidMedia
+from clients.recognizer import Recognizer
 from clients.sources import bytes_of, find_media
 
 
@@ -64,6 +66,25 @@ def test_urls_are_not_fetched() -> None:
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(InvalidMedia, match=r"nowhere\.mp4: cannot be read: No such file"):
         bytes_of(Path("nowhere.mp4"))
+
+
+def test_a_file_over_2_gb_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "long.mp4"
+    path.touch()
+    for size in (2**31, 5 * 2**30):
+        os.truncate(path, size)  # a hole: it takes no room
+        with pytest.raises(InvalidMedia, match=rf"long\.mp4: {size} bytes, .*2 GB.*into parts"):
+            bytes_of(path)
+    with pytest.raises(InvalidMedia, match=r"The file: 2147483648 bytes"):
+        bytes_of(bytes(2**31))
+
+
+def test_files_that_are_together_over_2_gb_are_refused() -> None:
+    with (
+        Recognizer("127.0.0.1:1") as one,
+        pytest.raises(InvalidMedia, match=r"2 files in one request: 2147483648 bytes"),
+    ):
+        one.classify_batch([bytes(2**30)] * 2)
 
 
 @pytest.fixture
