@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from clients.errors import InvalidMedia
 from clients.query import MESSAGE_BYTES
+from clip_har.container import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,10 +30,10 @@ Pixels: TypeAlias = "NDArray[np.uint8] | TorchTensor"
 Media: TypeAlias = "str | Path | bytes | Image | Pixels"
 """A path, the bytes of an encoded file, a PIL image, or one frame."""
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
-MEDIA_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
+MEDIA_SUFFIXES = PICTURE_SUFFIXES | VIDEO_SUFFIXES
 """What is taken from a folder; a file that is named itself is taken whatever it is called."""
+PNG_MODES = frozenset({"I;16", "L", "LA", "P", "RGB", "RGBA"})
+"""Pillow's modes that a PNG has too."""
 MOST_BYTES = MESSAGE_BYTES - 2**20
 """Most bytes of media in a request, which also names what it asks for."""
 
@@ -125,7 +126,14 @@ def _image_bytes(image: "Image") -> bytes:
 
     # A photo keeps its rotation in a note that would be lost in the PNG.
     image = ImageOps.exif_transpose(image)
-    return _png(image if image.mode in ("RGB", "RGBA", "L", "P") else image.convert("RGB"))
+    return _png(image if image.mode in PNG_MODES else _in_png_mode(image))
+
+
+def _in_png_mode(image: "Image") -> "Image":
+    """Keeps transparency and greys of 16 bits: the server treats them as those of a file."""
+    if image.mode.startswith("I"):
+        return image.convert("I").convert("I;16")
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
 def _png(image: "Image") -> bytes:

@@ -1,5 +1,6 @@
 import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,10 @@ from PIL import Image
 
 from clients.errors import InvalidMedia
 from clients.recognizer import Recognizer
-from clients.sources import bytes_of, find_media
+from clients.sources import MEDIA_SUFFIXES, bytes_of, find_media
+from clip_har.container import kind_of
+from clip_har.limits import Limits
+from clip_har.media import pixels_from_picture
 
 
 def decoded(content: bytes) -> np.ndarray:
@@ -40,6 +44,37 @@ def test_a_view_of_a_larger_array_is_a_frame_too() -> None:
 def test_images_of_any_colour_mode_are_sent(mode: str) -> None:
     image = Image.fromarray(pixels()).convert(mode)
     assert np.array_equal(decoded(bytes_of(image)), np.asarray(image.convert("RGB")))
+
+
+GREYS = np.linspace(0, 65535, 70).reshape(7, 10).astype(np.uint16)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        Image.merge("LA", [Image.fromarray((GREYS >> 8).astype(np.uint8))] * 2),
+        Image.fromarray(GREYS),
+        Image.fromarray(pixels()).quantize(8),
+        Image.fromarray(np.dstack([pixels(), pixels()[..., 0]])),
+    ],
+    ids=lambda image: image.mode,
+)
+def test_the_server_sees_an_image_as_it_sees_its_file(image: Image.Image, tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+    image.save(path)
+    seen, read = (
+        pixels_from_picture(one, 5, Limits()) for one in (bytes_of(image), path.read_bytes())
+    )
+    assert np.array_equal(seen, read)
+    assert np.ptp(seen) > 50, "a picture of one colour shows nothing"
+
+
+@pytest.mark.parametrize(
+    "image", [Image.fromarray(GREYS.astype(kind)) for kind in (np.int32, ">u2")], ids=["I", "I;16B"]
+)
+def test_greys_of_16_bits_are_sent_however_they_are_kept(image: Image.Image) -> None:
+    sent = Image.open(io.BytesIO(bytes_of(image)))
+    assert np.array_equal(np.asarray(sent), GREYS)
 
 
 def test_a_rotated_photo_is_sent_upright(tmp_path: Path) -> None:
@@ -102,6 +137,23 @@ def names(found: list[Path], root: Path) -> list[str]:
 
 def test_a_folder_gives_the_media_below_it(tree: Path) -> None:
     assert names(find_media([str(tree)]), tree) == ["a.JPG", "b.mp4", "sub/c.webm"]
+
+
+FORMATS = {".avi": "avi", ".m4v": "ipod", ".mkv": "matroska", ".webm": "webm"}
+
+
+@pytest.mark.parametrize("suffix", sorted(MEDIA_SUFFIXES))
+def test_what_is_taken_from_a_folder_is_read_by_the_server(
+    suffix: str, movie: Callable[..., bytes]
+) -> None:
+    file = io.BytesIO()
+    if suffix in Image.registered_extensions():
+        Image.fromarray(pixels()).save(file, Image.registered_extensions()[suffix])
+    else:
+        container = FORMATS.get(suffix, suffix[1:])
+        codec = "libvpx-vp9" if suffix == ".webm" else "libx264"
+        file.write(movie(3, container=container, codec=codec))
+    kind_of(file.getvalue())
 
 
 def test_a_named_file_is_taken_whatever_it_is_called(tree: Path) -> None:
