@@ -50,7 +50,6 @@ def embed(
     found = find_media(paths or [])
     with Recognizer(url, protocol=protocol) as recognizer:
         vectors = _embedded(recognizer, found, form)
-        complete = len(vectors) == len(found)
         named = {str(path): vector for path, vector in vectors.items()}
         if text:
             named |= dict(zip(text, recognizer.embed_texts(text), strict=True))
@@ -59,7 +58,7 @@ def embed(
         say_written(out)
     if not out or form != "table":
         _show(named, form)
-    raise typer.Exit(int(not complete))
+    raise typer.Exit(int(len(vectors) < len(found)))
 
 
 def search(
