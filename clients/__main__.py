@@ -56,6 +56,8 @@ def main() -> None:
         package = str(error.name).partition(".")[0]
         install = INSTALL_WEB if package in WEB_PACKAGES else INSTALL
         _end(f"{package} is not installed. Install it with: {install}", 1)
+    except OSError as error:
+        _end(f"{error.filename}: {error.strerror}." if error.filename else str(error), 1)
     except ValueError as error:
         _end(str(error), 2)
 

@@ -97,6 +97,8 @@ class AsyncRecognizer:
         """Like Recognizer.classify_frames."""
         raw = raw_frames(frames, times)
         question = partial(calls.frames_classification, raw, model, top_k)
+        for small in self._blocks.outgrown(raw, shared_memory):
+            await self._let_go(small)
         block = self._blocks.taken(raw, shared_memory)
         if not block:
             return await self._ask(question(None))
@@ -143,10 +145,19 @@ class AsyncRecognizer:
         """Like Recognizer.timeline, for `async for`."""
         call = await asyncio.to_thread(calls.timeline, media, model)
         deadline = Deadline() if timeout is None else Deadline(timeout)
-        answers = self._transport.stream(call.query, deadline)
-        async with aclosing(answers):
-            async for answer in answers:
-                yield call.read(answer, 0.0)
+        patience = Patience(self._backoff, deadline)
+        begun = False
+        while True:
+            try:
+                async with aclosing(self._transport.stream(call.query, deadline)) as answers:
+                    async for answer in answers:
+                        begun = True
+                        yield call.read(answer, 0.0)
+                return
+            except ServerOverloaded as refusal:
+                if begun:
+                    raise
+                await asyncio.sleep(patience.pause(refusal))
 
     async def labels(self, model: str = HAR_TEMPORAL.name) -> tuple[str, ...]:
         """Like Recognizer.labels."""
@@ -160,8 +171,7 @@ class AsyncRecognizer:
     async def close(self) -> None:
         """Closes the connection and frees what was shared."""
         for block in self._blocks.take_all():
-            await self._unregister(block)
-            block.free()
+            await self._let_go(block)
         await self._transport.close()
 
     async def _ask_about(self, question: Callable[..., Call[Result]], *given: Any) -> Result:
@@ -194,9 +204,10 @@ class AsyncRecognizer:
             raise SharedMemoryRefused(f"The server takes no shared memory: {error}") from error
         block.registered = True
 
-    async def _unregister(self, block: Block) -> None:
+    async def _let_go(self, block: Block) -> None:
         with suppress(RecognizerError):  # a server that has gone remembers nothing
             await self._transport.command(unregistration(block.region), Deadline(self.timeout))
+        block.free()
 
     async def __aenter__(self) -> Self:
         return self

@@ -21,7 +21,7 @@ from clients.query import (
     tensor_from_bytes,
 )
 from clients.results import Recognition, Segment
-from clients.sources import Media, RawFrames, bytes_of
+from clients.sources import Media, RawFrames, bytes_of, check_size
 from clip_har.contract import (
     EMBEDDING,
     EMBEDDINGS,
@@ -152,7 +152,9 @@ def timeline(media: Media, model: str) -> Call[Segment]:
 
 
 def _media(items: Sequence[Media]) -> Tensor:
-    return tensor_from_bytes(MEDIA, [[bytes_of(item)] for item in items])  # (B, 1)
+    files = [bytes_of(item) for item in items]
+    check_size(sum(map(len, files)), f"{len(files)} files in one request")
+    return tensor_from_bytes(MEDIA, [[file] for file in files])  # (B, 1)
 
 
 def _texts(texts: Sequence[str]) -> Tensor:

@@ -44,6 +44,10 @@ class InvalidMedia(RecognizerError):
     kind = "invalid_media"
 
 
+class StreamLost(InvalidMedia):
+    """The server does not know the frame's stream any more: the next frame starts it again."""
+
+
 class ServerFault(RecognizerError):
     """The server failed in a way that is not the request's fault; its log has the details."""
 
@@ -51,7 +55,7 @@ class ServerFault(RecognizerError):
 
 
 class SharedMemoryRefused(ServerFault):
-    """The server takes no shared memory, by its settings or since it runs on another machine."""
+    """Frames cannot be shared: the server takes no shared memory, or this machine has none left."""
 
 
 class SharedMemoryForgotten(ServerFault):
@@ -61,10 +65,15 @@ class SharedMemoryForgotten(ServerFault):
 ERROR_OF_MESSAGE: dict[str, type[RecognizerError]] = {
     "Exceeds maximum queue size": ServerOverloaded,
     "Request timeout expired": ServerOverloaded,
+    "the limit (max_streams)": ServerOverloaded,
+    "must specify the START flag": StreamLost,
+    "is not under way": StreamLost,
+    "Start it again": StreamLost,
     "Request for unknown model": ModelUnavailable,
     "Unable to find shared memory region": SharedMemoryForgotten,
+    "This protocol is restricted": ServerFault,
 }
-"""What Triton says where its status fits several cures."""
+"""What Triton and its models say where the status fits several cures."""
 
 ERROR_OF_STATUS: dict[str, type[RecognizerError]] = {
     "StatusCode.INVALID_ARGUMENT": InvalidMedia,

@@ -4,6 +4,7 @@ N clips, D embedding.
 """
 
 import io
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,9 +46,12 @@ def read_index(folder: Path, probe: Vector) -> dict[Clip, Vector]:
     A file that is missing or not ours is nothing remembered.
     """
     try:
-        with np.load(folder / INDEX_FILE, allow_pickle=False) as file:
+        with (
+            (folder / INDEX_FILE).open("rb") as opened,  # NumPy leaves what is no archive open
+            np.load(opened, allow_pickle=False) as file,
+        ):
             told = {name: file[name] for name in ("probe", "paths", "stats", "embeddings")}
-    except (OSError, ValueError, KeyError):
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return {}
     same = told["probe"].shape == probe.shape and np.allclose(told["probe"], probe, atol=TOLERANCE)
     if not same:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clients.errors import InvalidMedia
+from clients.errors import InvalidMedia, ServerOverloaded
 from clients.playback import Frame
 from clients.recognizer import Recognizer
 from clients.results import Recognition
@@ -50,25 +50,20 @@ def seen_live(
 ) -> Generator[Seen]:
     """Every frame, `rate` of them a second with an answer of their own.
 
-    A frame that the server refuses, as after a long gap, ends the stream and begins another.
+    A frame that the server refuses is told of and left out, and the stream goes on.
     """
-    left = iter(frames)
     pace = _Pace(settings.rate)
     last: Recognition | None = None
-    over = False
-    while not over:
-        with recognizer.stream(settings.model, settings.top_k) as stream:
-            over = True
-            for frame in left:
-                fresh = pace.is_due(frame)
-                if fresh:
-                    try:
-                        last = stream.send(_jpeg(frame.pixels), frame.time)
-                    except InvalidMedia as error:
-                        warn(str(error))
-                        over = False
-                        break
-                yield Seen(frame, last, fresh)
+    with recognizer.stream(settings.model, settings.top_k) as stream:
+        for frame in frames:
+            fresh = pace.is_due(frame)
+            if fresh:
+                try:
+                    last = stream.send(_jpeg(frame.pixels), frame.time)
+                except (InvalidMedia, ServerOverloaded) as error:
+                    warn(str(error))
+                    fresh = False
+            yield Seen(frame, last, fresh)
 
 
 class _Pace:

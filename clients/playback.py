@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clients.sources import IMAGE_SUFFIXES
+from clip_har.container import PICTURE_SUFFIXES
 
 CAMERA = "/dev/video"
 """What the path of a webcam begins with on Linux."""
@@ -41,7 +41,7 @@ def frames_of_file(path: Path) -> Iterator[Frame]:
 
     Raises ValueError if it cannot be read.
     """
-    if path.suffix.lower() in IMAGE_SUFFIXES - {".gif", ".webp"}:
+    if path.suffix.lower() in PICTURE_SUFFIXES - {".gif", ".webp"}:
         from PIL import Image, ImageOps
 
         with Image.open(path) as image:

@@ -16,6 +16,8 @@ Tensors: TypeAlias = "Mapping[str, NDArray[Any]]"
 
 NUMPY_DTYPES: dict[Dtype, str] = {"UINT8": "<u1", "INT64": "<i8", "FP32": "<f4"}
 """Elements of fixed size, as they travel."""
+MESSAGE_BYTES = 2**31 - 1
+"""Largest message: protobuf's own limit."""
 LENGTH = struct.Struct("<I")
 """What stands before each element of BYTES."""
 

@@ -22,7 +22,7 @@ from clients.errors import (
     SharedMemoryForgotten,
     SharedMemoryRefused,
 )
-from clients.query import SERVER_METADATA, Tensors, registration, unregistration
+from clients.query import SERVER_METADATA, registration, unregistration
 from clients.results import Recognition, Segment
 from clients.shared_memory import Block, Blocks
 from clients.sources import Media, Pixels, raw_frames
@@ -107,6 +107,8 @@ class Recognizer:
         """
         raw = raw_frames(frames, times)
         question = partial(calls.frames_classification, raw, model, top_k)
+        for small in self._blocks.outgrown(raw, shared_memory):
+            self._let_go(small)
         block = self._blocks.taken(raw, shared_memory)
         if not block:
             return self._ask(question(None))
@@ -153,9 +155,8 @@ class Recognizer:
         Closing the iterator cancels the request. `timeout` is for the whole video, in seconds; by
         default it may take as long as it likes.
         """
-        call = calls.timeline(media, model)
         deadline = Deadline() if timeout is None else Deadline(timeout)
-        return self._segments(call, self._transport.stream(call.query, deadline))
+        return self._segments(calls.timeline(media, model), deadline)
 
     def labels(self, model: str = HAR_TEMPORAL.name) -> tuple[str, ...]:
         """Class names in the order of `probabilities`."""
@@ -169,8 +170,7 @@ class Recognizer:
     def close(self) -> None:
         """Closes the connection and frees what was shared."""
         for block in self._blocks.take_all():
-            self._unregister(block)
-            block.free()
+            self._let_go(block)
         self._transport.close()
 
     def _ask(self, call: Call[Result]) -> Result:
@@ -185,10 +185,20 @@ class Recognizer:
             else:
                 return call.read(answer, (time.perf_counter() - start) * 1000)
 
-    def _segments(self, call: Call[Segment], answers: Generator[Tensors]) -> Generator[Segment]:
-        with closing(answers):
-            for answer in answers:
-                yield call.read(answer, 0.0)
+    def _segments(self, call: Call[Segment], deadline: Deadline) -> Generator[Segment]:
+        patience = Patience(self._backoff, deadline)
+        begun = False
+        while True:
+            try:
+                with closing(self._transport.stream(call.query, deadline)) as answers:
+                    for answer in answers:
+                        begun = True
+                        yield call.read(answer, 0.0)
+                return
+            except ServerOverloaded as refusal:
+                if begun:
+                    raise
+                time.sleep(patience.pause(refusal))
 
     def _ask_shared(self, call: Call[Result], block: Block) -> Result:
         if block.registered:
@@ -204,9 +214,10 @@ class Recognizer:
             raise SharedMemoryRefused(f"The server takes no shared memory: {error}") from error
         block.registered = True
 
-    def _unregister(self, block: Block) -> None:
+    def _let_go(self, block: Block) -> None:
         with suppress(RecognizerError):  # a server that has gone remembers nothing
             self._transport.command(unregistration(block.region), Deadline(self.timeout))
+        block.free()
 
     def __enter__(self) -> Self:
         return self

@@ -1,15 +1,21 @@
 """Frames for a server on this machine, which reads them where they lie."""
 
+import os
+import sys
 import threading
 import weakref
 from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
 
 import numpy as np
 
 from clients.address import Address
+from clients.errors import SharedMemoryRefused
 from clients.query import Region
 from clients.sources import RawFrames
 
+SHARED_MEMORY = Path("/dev/shm")
+"""Where Linux has it."""
 WORTH_BYTES = 2**18
 """From this size on, the server has frames sooner by shared memory than through a socket."""
 
@@ -21,9 +27,14 @@ class Block:
     """
 
     def __init__(self, byte_size: int) -> None:
-        """Takes that many bytes or a few more."""
+        """Takes that many bytes or a few more; raises OSError where there are not so many."""
         self._memory = SharedMemory(create=True, size=byte_size)
         self._end = weakref.finalize(self, _free, self._memory)
+        try:
+            _reserve(self._memory)
+        except OSError:
+            self.free()
+            raise
         name = self._memory.name.lstrip("/")
         self.region = Region(name, f"/{name}", self._memory.size)
         self.registered = False
@@ -36,6 +47,13 @@ class Block:
     def free(self) -> None:
         """Gives it back to the operating system; the server may still have it open."""
         self._end()
+
+
+def _reserve(memory: SharedMemory) -> None:
+    """Takes the pages now: to write where the system has none left would end the process."""
+    if sys.platform == "linux":
+        with (SHARED_MEMORY / memory.name).open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, memory.size)
 
 
 def _free(memory: SharedMemory) -> None:
@@ -55,17 +73,37 @@ class Blocks:
     def taken(self, frames: RawFrames, asked: bool | None) -> Block | None:
         """A block for these frames that nobody uses; None where sending them is better.
 
-        `asked` settles that, where somebody did.
+        `asked` settles that, where somebody did. Raises SharedMemoryRefused if it was asked for
+        and the machine has no room.
         """
-        size = frames.pixels.nbytes
-        if asked is False or (asked is None and not (self._useful and size >= WORTH_BYTES)):
+        if not self._wanted(frames, asked):
             return None
+        size = frames.pixels.nbytes
         with self._lock:
             for block in self._idle:
                 if block.region.byte_size >= size:
                     self._idle.remove(block)
                     return block
-        return Block(size)
+        try:
+            return Block(size)
+        except OSError as error:
+            if asked:
+                raise SharedMemoryRefused(
+                    f"This machine has no shared memory for {size} bytes: {error.strerror}. Make "
+                    "room in /dev/shm, or leave out shared_memory=True."
+                ) from error
+            return None
+
+    def outgrown(self, frames: RawFrames, asked: bool | None) -> list[Block]:
+        """Every block that nobody uses, to be freed, where none of them has room for the frames."""
+        with self._lock:
+            room = max((block.region.byte_size for block in self._idle), default=0)
+        needed = self._wanted(frames, asked) and room < frames.pixels.nbytes
+        return self.take_all() if needed else []
+
+    def _wanted(self, frames: RawFrames, asked: bool | None) -> bool:
+        worth = self._useful and frames.pixels.nbytes >= WORTH_BYTES
+        return worth if asked is None else asked
 
     def refused(self) -> None:
         """Notes that the server takes no shared memory."""

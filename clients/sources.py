@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clients.errors import InvalidMedia
+from clients.query import MESSAGE_BYTES
+from clip_har.container import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,10 +30,12 @@ Pixels: TypeAlias = "NDArray[np.uint8] | TorchTensor"
 Media: TypeAlias = "str | Path | bytes | Image | Pixels"
 """A path, the bytes of an encoded file, a PIL image, or one frame."""
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
-MEDIA_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
+MEDIA_SUFFIXES = PICTURE_SUFFIXES | VIDEO_SUFFIXES
 """What is taken from a folder; a file that is named itself is taken whatever it is called."""
+PNG_MODES = frozenset({"I;16", "L", "LA", "P", "RGB", "RGBA"})
+"""Pillow's modes that a PNG has too."""
+MOST_BYTES = MESSAGE_BYTES - 2**20
+"""Most bytes of media in a request, which also names what it asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +68,27 @@ def raw_frames(frames: Pixels, times: Sequence[float] | NDArray[Any]) -> RawFram
 def bytes_of(media: Media) -> bytes:
     """What is sent for a piece of media: a file as it is, pixels as a lossless PNG.
 
-    Raises InvalidMedia for a file that cannot be read or an array that is not a frame.
+    Raises InvalidMedia for a file that cannot be read, for one over 2 GB, or for an array that is
+    not a frame.
     """
     if isinstance(media, bytes):
+        check_size(len(media), "The file")
         return media
     if isinstance(media, str | Path):
         return _file_bytes(str(media))
     if hasattr(media, "getexif"):
         return _image_bytes(cast("Image", media))
     return _frame_bytes(_array(cast("Pixels", media)))
+
+
+def check_size(byte_count: int, what: str) -> None:
+    """Raises InvalidMedia for more bytes than a request carries."""
+    if byte_count > MOST_BYTES:
+        raise InvalidMedia(
+            f"{what}: {byte_count} bytes, but a request carries at most 2 GB. Send less at a time: "
+            "cut a video into parts, such as with ffmpeg -i FILE -c copy -f segment "
+            "-segment_time 600 part%d.mp4"
+        )
 
 
 def _array(pixels: Pixels) -> NDArray[Any]:
@@ -88,6 +104,7 @@ def _file_bytes(path: str) -> bytes:
     if "://" in path:
         raise InvalidMedia(f"{path}: URLs are not fetched. Download the file and give its path.")
     try:
+        check_size(Path(path).stat().st_size, path)
         return Path(path).read_bytes()
     except OSError as error:
         raise InvalidMedia(f"{path}: cannot be read: {error.strerror}.") from error
@@ -109,7 +126,14 @@ def _image_bytes(image: "Image") -> bytes:
 
     # A photo keeps its rotation in a note that would be lost in the PNG.
     image = ImageOps.exif_transpose(image)
-    return _png(image if image.mode in ("RGB", "RGBA", "L", "P") else image.convert("RGB"))
+    return _png(image if image.mode in PNG_MODES else _in_png_mode(image))
+
+
+def _in_png_mode(image: "Image") -> "Image":
+    """Keeps transparency and greys of 16 bits: the server treats them as those of a file."""
+    if image.mode.startswith("I"):
+        return image.convert("I").convert("I;16")
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
 def _png(image: "Image") -> bytes:

@@ -9,7 +9,13 @@ from typing_extensions import Self
 
 from clients import calls
 from clients.calls import Call
-from clients.errors import InvalidMedia, RecognizerError, ServerOverloaded, ServerUnavailable
+from clients.errors import (
+    InvalidMedia,
+    RecognizerError,
+    ServerOverloaded,
+    ServerUnavailable,
+    StreamLost,
+)
 from clients.query import SequenceStep
 from clients.results import Recognition
 from clients.sources import Media
@@ -45,7 +51,10 @@ class StreamRequests:
 
     def failed(self, error: RecognizerError) -> None:
         """Notes that the last request failed."""
-        self.under_way = self.under_way or not isinstance(error, NOT_STARTED)
+        if isinstance(error, StreamLost):
+            self.under_way = False
+        elif not isinstance(error, NOT_STARTED):
+            self.under_way = True
 
 
 class Stream:
@@ -63,7 +72,8 @@ class Stream:
 
         `time` is when it was taken, in seconds on any clock; without it frames count as evenly
         spaced, at the rate that the server is set to. Raises a RecognizerError for a frame that is
-        not answered; the stream goes on without it.
+        not answered; the stream goes on without it. Where the server has forgotten the stream
+        (StreamLost), the next frame begins it anew.
         """
         call = self._requests.next(frame, time)
         try:

@@ -21,6 +21,9 @@ PICTURES = (Kind.JPEG, Kind.PNG, Kind.WEBP, Kind.GIF)
 """Kinds that Pillow decodes. The others go to FFmpeg."""
 
 ACCEPTED = "JPEG, PNG, WebP, GIF, MP4, MOV, AVI, WebM or MKV"
+PICTURE_SUFFIXES = frozenset({".gif", ".jpeg", ".jpg", ".png", ".webp"})
+VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
+"""How their names usually end."""
 
 _MAGIC = {
     b"\xff\xd8\xff": Kind.JPEG,

@@ -32,7 +32,7 @@ def bench(
 
     from clients.async_recognizer import AsyncRecognizer
     from clients.backoff import Backoff
-    from clients.commands.printing import CsvPrinter, form_of, say_json, show, watched
+    from clients.commands.printing import form_of, say_records, watched
     from clients.load import loaded
     from clients.sources import bytes_of, find_media
     from clients.table import load_table
@@ -48,14 +48,8 @@ def bench(
         _record(callers, asyncio.run(run(callers)))
         for callers in watched(concurrency, f"bench {model}", form)
     ]
-    if form == "table":
-        show(load_table(f"{model} over {protocol}, {len(media)} files", records))
-    printer = CsvPrinter(list(records[0])) if form == "csv" else None
-    for record in records:
-        if printer:
-            printer.row(record)
-        elif form == "json":
-            say_json(record)
+    title = f"{model} over {protocol}, {len(media)} files"
+    say_records(records, load_table(title, records), form)
     raise typer.Exit(int(any(record["errors"] for record in records)))
 
 

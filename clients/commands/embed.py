@@ -1,6 +1,6 @@
 """`embed` and `search`: media and texts as vectors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,7 @@ from clients.commands.options import Csv, Json, Spoken, Url
 
 if TYPE_CHECKING:
     from clients.commands.printing import Form
-    from clients.index import Vector
+    from clients.index import Clip, Vector
     from clients.recognizer import Recognizer
 
 AT_A_TIME = 4
@@ -50,7 +50,6 @@ def embed(
     found = find_media(paths or [])
     with Recognizer(url, protocol=protocol) as recognizer:
         vectors = _embedded(recognizer, found, form)
-        complete = len(vectors) == len(found)
         named = {str(path): vector for path, vector in vectors.items()}
         if text:
             named |= dict(zip(text, recognizer.embed_texts(text), strict=True))
@@ -59,7 +58,7 @@ def embed(
         say_written(out)
     if not out or form != "table":
         _show(named, form)
-    raise typer.Exit(int(not complete))
+    raise typer.Exit(int(len(vectors) < len(found)))
 
 
 def search(
@@ -78,17 +77,10 @@ def search(
 
     Each file is embedded once; only new and changed ones are sent again.
     """
-    from clients.commands.printing import CsvPrinter, form_of, say_json, say_written, show
-    from clients.index import (
-        clip_of,
-        probe_media,
-        ranked,
-        read_index,
-        write_index,
-    )
+    from clients.commands.printing import form_of
+    from clients.index import clip_of, probe_media, ranked, read_index
     from clients.recognizer import Recognizer
     from clients.sources import find_media
-    from clients.table import found_table
 
     form = form_of(json, csv)
     if not folder.is_dir():
@@ -104,22 +96,34 @@ def search(
     known |= {clips[path]: vector for path, vector in fresh.items()}
     if not known:
         raise ValueError(f"{folder}: none of its files could be read.")
+    _show_found(folder, sentence, ranked(known, text, top_k), form)
     if remember and known.keys() != kept.keys():
-        say_written(write_index(folder, probe, known))
-    best = ranked(known, text, top_k)
+        _remember(folder, probe, known)
+    raise typer.Exit(int(len(fresh) < len(new)))
+
+
+def _show_found(
+    folder: Path, sentence: str, best: Sequence[tuple[str, float]], form: "Form"
+) -> None:
+    from clients.commands.printing import say_records
+    from clients.table import found_table
+
     records = [
         {"rank": rank, "path": str(folder / path), "score": round(score, 6)}
         for rank, (path, score) in enumerate(best, 1)
     ]
-    if form == "table":
-        show(found_table(sentence, records))
-    printer = CsvPrinter(("rank", "path", "score")) if form == "csv" else None
-    for one in records:
-        if printer:
-            printer.row(one)
-        elif form == "json":
-            say_json(one)
-    raise typer.Exit(int(len(fresh) < len(new)))
+    say_records(records, found_table(sentence, records), form)
+
+
+def _remember(folder: Path, probe: "Vector", known: "Mapping[Clip, Vector]") -> None:
+    """Writes the index; a folder that takes none has still been searched."""
+    from clients.commands.printing import say_written, warn
+    from clients.index import write_index
+
+    try:
+        say_written(write_index(folder, probe, known))
+    except OSError as error:
+        warn(f"{folder}: the vectors cannot be kept there: {error.strerror}; see --no-remember.")
 
 
 def _embedded(

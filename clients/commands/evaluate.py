@@ -1,13 +1,18 @@
 """`evaluate`: how well the served models do."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from clients.commands.options import TopK
+
+if TYPE_CHECKING:
+    from clients.report import Report
+    from clients.selection import Shown
 
 
 def evaluate(
@@ -32,7 +37,6 @@ def evaluate(
     from clients.reference import Reference, parity
     from clients.report import report_of, write_report
     from clients.selection import sheet_clips, sheet_pairs, table_samples
-    from clients.table import sample_table, summary_table
     from clip_har.progress import progress_bar
 
     whole = held_out_from_folder(data)
@@ -47,12 +51,18 @@ def evaluate(
     answered = measured.answered_part(held_out)
     clips, pairs = sheet_clips(answered, measured, top_k), sheet_pairs(answered, measured, top_k)
     written = write_report(out, report, contact_sheet(held_out, clips, pairs))
+    _show(table_samples(answered, measured, top_k), report, written)
+    raise typer.Exit(int(bool(report.failed)))
+
+
+def _show(samples: "Sequence[Shown]", report: "Report", written: "Iterable[Path]") -> None:
+    from clients.table import sample_table, summary_table
+
     console = Console()
-    console.print(sample_table(table_samples(answered, measured, top_k)))
+    console.print(sample_table(samples))
     console.print(summary_table(report))
     for path in written:
         console.print(f"wrote {path}", soft_wrap=True, highlight=False)
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     for failed in report.failed:
         errors.print(f"[red]✗[/] {escape(failed.path)}: {escape(failed.error)}")
-    raise typer.Exit(int(bool(report.failed)))

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from clip_har.progress import progress_bar
@@ -59,6 +60,19 @@ class CsvPrinter:
         sys.stdout.flush()
 
 
+def say_records(records: Sequence[Mapping[str, Any]], table: Table, form: Form) -> None:
+    """Prints records that have the same columns; `table` shows them to people."""
+    if form == "table":
+        show(table)
+        return
+    printer = CsvPrinter(list(records[0])) if form == "csv" else None
+    for record in records:
+        if printer:
+            printer.row(record)
+        else:
+            say_json(record)
+
+
 def show(table: Table) -> None:
     """Prints a table."""
     Console().print(table)
@@ -67,3 +81,9 @@ def show(table: Table) -> None:
 def say_written(path: Path) -> None:
     """Tells of a file, where it does not get between lines that a program reads."""
     Console(stderr=True).print(f"wrote {path}", soft_wrap=True, highlight=False)
+
+
+def warn(message: str) -> None:
+    """Tells of trouble that ends nothing."""
+    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+    errors.print(f"[yellow]warning:[/] {escape(message)}")

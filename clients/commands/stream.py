@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from clients.commands.options import Csv, Json, Model, Render, Spoken, TopK, Url
 from clip_har.contract import HAR_STREAM
@@ -48,13 +47,12 @@ def stream(
 
     Such as: stream /dev/video0, or stream clip.mp4 --render seen.mp4
     """
-    from clients.commands.printing import form_of
+    from clients.commands.printing import form_of, warn
     from clients.live import LiveSettings, seen_live
     from clients.playback import frames_of_source, in_real_time, is_live
     from clients.recognizer import Recognizer
 
     form = form_of(json, csv)
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
     with (
         closing(frames_of_source(source)) as opened,
         Recognizer(url, protocol=protocol) as asked,
@@ -63,13 +61,8 @@ def stream(
         played: Iterable[Frame] = opened if is_live(source) else in_real_time(opened)
         shown = takewhile(lambda one: not interrupted() and one.time < seconds, played)
         settings = LiveSettings(model, top_k, rate)
-        seen = seen_live(asked, shown, settings, lambda said: errors.print(escape(said)))
-        drawn = _printed(seen, form)
-        if render:
-            _render(drawn, render)
-        else:
-            for _ in drawn:
-                pass
+        seen = seen_live(asked, shown, settings, warn)
+        _play(_printed(seen, form), render)
 
 
 @contextmanager
@@ -132,9 +125,14 @@ def _watching() -> "Generator[Callable[[float, Recognition], None]]":
         yield watch
 
 
-def _render(drawn: "Iterable[tuple[Frame, Caption]]", target: Path) -> None:
+def _play(drawn: "Iterable[tuple[Frame, Caption]]", target: Path | None) -> None:
+    """Goes through the frames, and writes them where that is wanted."""
     from clients.commands.printing import say_written
     from clients.video_file import write_video
 
+    if target is None:
+        for _ in drawn:
+            pass
+        return
     write_video(target, drawn)
     say_written(target)

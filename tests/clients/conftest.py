@@ -20,6 +20,7 @@ from clients.__main__ import main
 from clients.recognizer import Recognizer
 from clip_har import contract
 from clip_har.contract import ServedModel, TensorSpec
+from server.command import command_line
 from server.discovery import find_server
 from server.process import RunningServer, running
 
@@ -32,7 +33,8 @@ MODELS: dict[ServedModel, dict[str, str]] = {
     contract.HAR_TEXT_EMBED: {},
     contract.HAR_TEMPORAL_FRAMES: {},
     contract.HAR_STREAM: {},
-    contract.HAR_TIMELINE: {"seconds": "0.2"},
+    replace(contract.HAR_STREAM, name="har_brief_stream"): {"idle": "2000000"},
+    contract.HAR_TIMELINE: {"seconds": "0.2", "queue": "1"},
     replace(contract.HAR_TEMPORAL, name="har_slow"): {"seconds": "0.5", "queue": "1"},
 }
 SIZES = {"K": 5, "D": 5}
@@ -53,6 +55,26 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer
         yield server
 
 
+@pytest.fixture
+def restricted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningServer]:
+    """A server that keeps shared memory for who knows a key."""
+    if find_server() is None:
+        pytest.skip("no tritonserver is installed; run: python -m server install")
+
+    def with_key(*given: Any, **more: Any) -> list[str]:
+        kept = (
+            f"--{option}=shared-memory:key=secret"
+            for option in ("grpc-restricted-protocol", "http-restricted-api")
+        )
+        return [*command_line(*given, **more), *kept]
+
+    monkeypatch.setattr("server.process.command_line", with_key)
+    model = contract.HAR_TEMPORAL_FRAMES
+    write_model(tmp_path / "repository" / model.name, model, {})
+    with running(tmp_path / "repository", log_path=tmp_path / "server.log") as server:
+        yield server
+
+
 def write_model(folder: Path, model: ServedModel, settings: dict[str, str]) -> None:
     (folder / "1").mkdir(parents=True)
     shutil.copy(SOURCE, folder / "1")
@@ -62,14 +84,14 @@ def write_model(folder: Path, model: ServedModel, settings: dict[str, str]) -> N
 
 def pbtxt(model: ServedModel, settings: dict[str, str]) -> str:
     """A config.pbtxt by the contract."""
-    given = {"ordered": "false", "seconds": "0", "queue": "0"} | settings
-    scheduling = (
-        f"dynamic_batching {{ default_queue_policy {{ max_queue_size: {given['queue']} }} }}"
-    )
-    if model is contract.HAR_STREAM:
-        scheduling = "sequence_batching { oldest { } max_sequence_idle_microseconds: 60000000 }"
+    given = {"ordered": "false", "seconds": "0", "queue": "0", "idle": "60000000"} | settings
+    batching = f"dynamic_batching {{ default_queue_policy {{ max_queue_size: {given['queue']} }} }}"
+    scheduling = batching
+    if model.inputs == contract.HAR_STREAM.inputs:
+        idle = f"max_sequence_idle_microseconds: {given['idle']}"
+        scheduling = f"sequence_batching {{ oldest {{ }} {idle} }}"
     if model is contract.HAR_TIMELINE:
-        scheduling = "model_transaction_policy { decoupled: true }"
+        scheduling = f"{batching} model_transaction_policy {{ decoupled: true }}"
     return "\n".join(
         [
             'backend: "python"',

@@ -110,6 +110,20 @@ def test_a_timeline_that_is_left_is_cancelled(stand_in: RunningServer, clip_of: 
     asyncio.run(left())
 
 
+def test_a_timeline_that_is_refused_is_asked_for_again(
+    stand_in: RunningServer, clip_of: ClipOf
+) -> None:
+    async def segments(one: AsyncRecognizer) -> int:
+        return len([each async for each in one.timeline(clip_of("red"))])
+
+    async def together(tries: int) -> list[Any]:
+        async with AsyncRecognizer(stand_in.grpc_url, backoff=Backoff(tries=tries)) as one:
+            return await asyncio.gather(*(segments(one) for _ in range(4)), return_exceptions=True)
+
+    assert {type(each).__name__ for each in asyncio.run(together(1))} == {"int", "ServerOverloaded"}
+    assert asyncio.run(together(1000)) == [5] * 4
+
+
 def test_http_has_no_timeline(stand_in: RunningServer) -> None:
     async def tried() -> None:
         async with AsyncRecognizer(stand_in.http_url, protocol="http") as one:

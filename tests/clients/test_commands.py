@@ -125,6 +125,39 @@ def test_search_tells_of_bad_files_and_writes_nothing_if_told(ask: Run, data: Pa
     assert not (data / "stills" / ".clip-har-index.npz").exists()
 
 
+def test_search_tells_what_it_found_even_where_it_can_keep_nothing(ask: Run, data: Path) -> None:
+    (data / "stills" / "..clip-har-index.npz.partial").mkdir()  # in the way of the index
+    done = ask("search", data / "stills", "red", "--json")
+    assert done.code == 0
+    assert Path(done.lines[0]["path"]).name == "red.jpg"
+    assert "the vectors cannot be kept there: Is a directory" in done.err
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and no more", b"junk"])
+def test_a_damaged_index_is_nothing_remembered(ask: Run, data: Path, content: bytes) -> None:
+    (data / "stills" / ".clip-har-index.npz").write_bytes(content)
+    done = ask("search", data / "stills", "red", "--json")
+    assert (done.code, len(done.lines)) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("embed", "--out"),
+        ("classify", "--render"),
+        ("stream", "--render"),
+        ("timeline", "--render"),
+        ("timeline", "--png"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_named(
+    ask: Run, clip: Path, command: str, option: str
+) -> None:
+    done = ask(command, clip, option, clip / "out.mp4")  # below a file
+    assert done.code == 1
+    assert f"error: {clip}: File exists." in done.err
+
+
 def test_search_wants_a_folder(ask: Run, clip: Path) -> None:
     assert "not a folder" in ask("search", clip, "red").err
 

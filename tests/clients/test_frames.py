@@ -1,5 +1,8 @@
 """Decoded frames: (T, H, W, 3) with their times."""
 
+import asyncio
+import errno
+import os
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
@@ -7,8 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from clients.errors import InvalidMedia, ModelUnavailable
+from clients.address import Address, Protocol
+from clients.async_recognizer import AsyncRecognizer
+from clients.backoff import Deadline
+from clients.errors import InvalidMedia, ModelUnavailable, SharedMemoryRefused
+from clients.query import unregistration
 from clients.recognizer import Recognizer
+from clients.shared_memory import Blocks
+from clients.sources import RawFrames
+from server.process import RunningServer
 
 TIMES = np.arange(5) / 10
 SHARED = Path("/dev/shm")
@@ -69,8 +79,53 @@ def test_a_server_that_forgot_the_shared_memory_is_told_again(
 ) -> None:
     recognizer.classify_frames(frames, TIMES, shared_memory=True)
     (block,) = recognizer._blocks._idle
-    recognizer._unregister(block)
+    recognizer._transport.command(unregistration(block.region), Deadline(30))
     assert recognizer.classify_frames(frames, TIMES, shared_memory=True).best.label == "darkening"
+
+
+@pytest.mark.triton
+def test_blocks_that_became_too_small_are_freed(recognizer: Recognizer, frames: np.ndarray) -> None:
+    before = set(SHARED.iterdir())
+    for size in (1, 4, 2):
+        recognizer.classify_frames(np.tile(frames, (1, size, 1, 1)), TIMES, shared_memory=True)
+    (block,) = set(SHARED.iterdir()) - before
+    assert block.stat().st_size >= 4 * frames.nbytes
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_frames_are_sent_where_shared_memory_is_restricted(
+    restricted: RunningServer, frames: np.ndarray, protocol: Protocol
+) -> None:
+    large = np.tile(frames, (1, 4, 4, 1))
+    url = {"grpc": restricted.grpc_url, "http": restricted.http_url}[protocol]
+
+    async def asked() -> str:
+        async with AsyncRecognizer(url, protocol=protocol) as one:
+            return (await one.classify_frames(large, TIMES)).best.label
+
+    with Recognizer(url, protocol=protocol) as one:
+        assert one.classify_frames(large, TIMES).best.label == "darkening"
+        with pytest.raises(SharedMemoryRefused, match="restricted"):
+            one.classify_frames(large, TIMES, shared_memory=True)
+    assert asyncio.run(asked()) == "darkening"
+
+
+def test_frames_that_the_machine_has_no_room_for_are_sent(
+    frames: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int, place: int, byte_size: int) -> None:  # to fill it would take all memory
+        assert byte_size - place >= large.pixels.nbytes
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    large = RawFrames(np.tile(frames, (1, 4, 4, 1)), np.zeros(5, np.float32))
+    before = set(SHARED.iterdir())
+    blocks = Blocks(Address("127.0.0.1:8001", "grpc"))
+    assert blocks.taken(large, None) is None
+    with pytest.raises(SharedMemoryRefused, match="No space left on device"):
+        blocks.taken(large, True)
+    assert set(SHARED.iterdir()) == before
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from clients.errors import DeadlineExceeded, InvalidMedia, ModelUnavailable
+from clients.backoff import Backoff
+from clients.errors import DeadlineExceeded, InvalidMedia, ModelUnavailable, ServerOverloaded
 from clients.recognizer import Recognizer
 from server.process import RunningServer
 
@@ -55,9 +57,22 @@ def test_a_timeline_ends_at_its_deadline(grpc: Recognizer, clip_of: ClipOf) -> N
         list(grpc.timeline(clip_of("red"), timeout=0.3))
 
 
+def test_a_busy_server_is_asked_again(stand_in: RunningServer, clip_of: ClipOf) -> None:
+    def ask(tries: int) -> int | str:
+        with Recognizer(stand_in.grpc_url, backoff=Backoff(tries=tries)) as one:
+            try:
+                return len(list(one.timeline(clip_of("red"))))
+            except ServerOverloaded as error:
+                return error.kind
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(ask, [1] * 4)) == {5, "server_overloaded"}
+        assert set(pool.map(ask, [1000] * 4)) == {5}
+
+
 def test_http_cannot(stand_in: RunningServer) -> None:
     with (
         Recognizer(stand_in.http_url, protocol="http") as one,
         pytest.raises(ValueError, match="use protocol='grpc'"),
     ):
-        one.timeline(b"")
+        next(one.timeline(b""))

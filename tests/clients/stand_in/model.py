@@ -134,6 +134,7 @@ MODELS = {
     "har_text_embed": TextEmbed,
     "har_temporal_frames": RawFrames,
     "har_stream": Stream,
+    "har_brief_stream": Stream,
 }
 
 
