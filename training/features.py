@@ -23,7 +23,7 @@ from clip_har.progress import progress_bar
 from clip_har.sampling import Timeline, centre_frames, every_frame
 from clip_har.spec import Preprocessing
 from training.decoding import DECODING_CODE, decoded_clip
-from training.workers import worker_pool
+from training.workers import in_order, worker_pool
 
 CODE = (Path(__file__), *DECODING_CODE)
 PAST_THE_END = 2.0  # where a padded frame ends; places in a clip go from 0 to 1
@@ -125,7 +125,7 @@ def _write_shards(
     in_workers = encoder.clip.device.type == "cpu"
     with worker_pool(_Worker.begin, encoder if in_workers else None, data, most,
                      encoder.preprocessing.image_size) as pool:  # fmt: skip
-        results = pool.map(_Worker.see, clips, chunksize=2)
+        results = in_order(pool, _Worker.see, clips)
         seen = iter(progress_bar(results, "encode clips", total, total - len(clips)))
         for path, some in shards.items():
             _write_shard(path, _embedded(seen, len(some), None if in_workers else encoder))

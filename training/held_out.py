@@ -20,7 +20,7 @@ from clip_har.product import file_hash, fingerprint, is_current, record_inputs, 
 from clip_har.progress import progress_bar
 from clip_har.sampling import Timeline, centre_frames
 from training.decoding import DECODING_CODE, decoded_clip
-from training.workers import worker_pool
+from training.workers import in_order, worker_pool
 
 CODE = (Path(__file__), *DECODING_CODE)
 CROPS = (1, 3)
@@ -94,7 +94,7 @@ def views_from_clips(
 def decoded_views(clips: Sequence[Clip], data: Path, views: Views, title: str) -> Iterator[ViewSet]:
     """The views of the clips, some clips at a time, and nothing kept on disk."""
     with worker_pool(_Worker.begin, data, views) as pool:
-        results = progress_bar(pool.map(_Worker.see, clips, chunksize=2), title, len(clips))
+        results = progress_bar(in_order(pool, _Worker.see, clips), title, len(clips))
         while some := list(islice(results, CLIPS_AT_ONCE)):
             frames, times = zip(*some, strict=True)
             yield ViewSet(np.stack(frames), torch.from_numpy(np.stack(times)))

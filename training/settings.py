@@ -134,7 +134,8 @@ class TrainConfig(Config):
     mixed_precision: Literal["no", "bf16"] = "no"
     """Arithmetic of the forward pass; losses and weights stay in fp32."""
     workers: int = Field(default=2, ge=1)
-    """Processes that decode clips, at most one a core."""
+    """Processes that decode clips for `lora` and `unfrozen` stages, at most one a core. What is
+    decoded once, before a stage, takes every core: nothing else runs then."""
     tracker: str = "tensorboard"
     """Where curves go: `tensorboard` (a folder of the run), `mlflow`, `wandb`, or `none`."""
     variants: dict[str, Variant] = Field(min_length=1)

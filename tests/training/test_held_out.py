@@ -1,7 +1,9 @@
 """Held-out clips as a server sees them. V views of a clip, T frames, S side in pixels."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ from clip_har.dataset import Clip, Pair
 from clip_har.limits import Limits
 from clip_har.media import frames_from_media
 from clip_har.product import file_hash
+from training.decoding import decoded_clip
 from training.held_out import Views, clips_of_pairs, decoded_views, views_from_clips
+from training.workers import AHEAD
 
 SIDE = 32
 pytestmark = pytest.mark.usefixtures("in_one_process")
@@ -82,6 +86,26 @@ def test_clips_and_crops_multiply_and_crops_of_a_moment_stand_together(
     assert moments[:3] == [moments[0]] * 3
     assert moments[3:] == [moments[3]] * 3
     assert moments[0] < moments[3]
+
+
+def test_decoding_waits_for_one_who_takes_views_slowly(
+    clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[Clip] = []
+
+    def counted(data: Path, clip: Clip, *args: Any) -> Any:
+        decoded.append(clip)
+        return decoded_clip(data, clip, *args)
+
+    monkeypatch.setattr("training.held_out.decoded_clip", counted)
+    monkeypatch.setattr("training.held_out.CLIPS_AT_ONCE", 2)
+    window = AHEAD * len(os.sched_getaffinity(0))
+    many = clips * window
+    taken = 0
+    for some in decoded_views(many, tmp_path, Views(1, SIDE), "clips"):
+        taken += len(some)
+        assert len(decoded) < taken + window
+    assert taken == len(decoded) == len(many)
 
 
 @pytest.mark.parametrize(("clips", "crops"), [(0, 1), (1, 2), (1, 4)])
