@@ -230,7 +230,7 @@ class ClipSource(Dataset[Item]):
             try:
                 frames, times, flipped = self._decoded(number, view, rng)
             except ValueError as error:
-                faults.append(f"{self.clips[number].path}: {error}")
+                faults.append(str(error))
                 number = int(rng.integers(len(self.clips)))
                 continue
             label = int(self.flipped[self.labels[number]]) if flipped else self.labels[number]

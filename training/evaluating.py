@@ -4,7 +4,7 @@ C clips, D embedding, K classes of the head, N names.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -69,14 +69,23 @@ class Material:
     data_set: DataSet
     split: SplitName
     views: Views
+    broken: dict[str, str] = field(default_factory=dict[str, str])
+    """Clips that could not be decoded, by path: why."""
 
     def clips(self, labels: Sequence[str]) -> list[Clip]:
         """Those of the split that show one of these classes."""
         return [clip for clip in self.data_set.split(self.split) if clip.label in labels]
 
     def seen(self, model: ActionModel, clips: list[Clip], title: str) -> Seen:
-        """The clips as a vision tower sees them."""
-        return seen_in_passing(model, decoded_views(clips, self.folder, self.views, title))
+        """The clips as a vision tower sees them, without the broken ones."""
+        views = decoded_views(clips, self.folder, self.views, title, self.broken)
+        return seen_in_passing(model, views)
+
+    def truth(self, clips: list[Clip], labels: Sequence[str]) -> Tensor:
+        """Class of each clip that is not known to be broken, (C,)."""
+        return torch.tensor(
+            [labels.index(clip.label) for clip in clips if clip.path not in self.broken]
+        )
 
 
 def evaluate(
@@ -128,11 +137,15 @@ def _by_head(subject: Subject, material: Material) -> Metrics:
     model, labels = subject.model, subject.model.spec.labels
     texts = subject.texts(labels)
     known = material.clips(labels)
-    truth = torch.tensor([labels.index(clip.label) for clip in known])
     answers = answers_of(model, material.seen(model, known, "known classes"), texts)
+    truth = material.truth(known, labels)
     pairs = material.data_set.pairs if material.split == "test" else ()
     tiers = seen_tiers(
-        pairs, labels, material.folder, lambda clips, name: material.seen(model, clips, name)
+        pairs,
+        labels,
+        material.folder,
+        lambda clips, name: material.seen(model, clips, name),
+        material.broken,
     )
     orders = order_figures(model, tiers, texts)
     logits = {name: told.logits for name, told in answers.items()}
@@ -145,9 +158,9 @@ def _by_names(subject: Subject, material: Material, protocol: Protocol) -> Metri
     """The names of all classes of the data as answers."""
     model, labels = subject.model, material.data_set.labels
     clips = material.clips(labels)
-    truth = torch.tensor([labels.index(clip.label) for clip in clips])
     texts = subject.texts(labels)
     answers = answers_of(model, material.seen(model, clips, "clips"), texts)
+    truth = material.truth(clips, labels)
     frozen = _frozen_scores(subject, material, clips, texts)
     zero_shot = tuple(
         BY_NAMES[protocol](TextScores(told.text_logits, frozen, truth), name)
@@ -170,7 +183,7 @@ def _novel(
     texts = subject.texts(labels)
     tuned = answers_of(subject.model, material.seen(subject.model, clips, "unknown classes"), texts)
     frozen = _frozen_scores(subject, material, clips, texts)
-    truth = torch.tensor([labels.index(clip.label) for clip in clips])
+    truth = material.truth(clips, labels)
     return novel_figures(tuned, frozen, truth, base, base_truth)
 
 
@@ -211,5 +224,6 @@ def _metrics(
         variants=held,
         zero_shot=zero_shot,
         cost={name: cost_of(model, name, views) for name in held},
+        skipped_clips=tuple(sorted(material.broken.values())),
         provenance=provenance(PACKAGES),
     )

@@ -91,6 +91,9 @@ def finish(run: Run, stages: list[StageResult], command: str, made_from: str) ->
         interpolation=tuple(sweep),
         zero_shot=_zero_shot(run, model, test, held_out),
         cost={name: cost_of(model, name, run.view) for name in held},
+        skipped_clips=tuple(
+            sorted({*run.broken.values(), *(fault for one in stages for fault in one.faults)})
+        ),
         provenance=provenance(PACKAGES),
     )
     if run.main_process:
@@ -215,7 +218,7 @@ def _held(
         return seen_by(model, run.views(clips, name.replace(" ", "-"), name))
 
     labels = run.spec.labels
-    tiers = seen_tiers(run.data_set.pairs, labels, run.data, see)
+    tiers = seen_tiers(run.data_set.pairs, labels, run.data, see, run.broken)
     orders = order_figures(model, tiers, run.texts)
     logits = {name: told.logits for name, told in test.items()}
     return held_figures(logits, split.truth, labels, temperatures, orders)
@@ -265,6 +268,6 @@ def _record(
         "made_from": made_from,
         "stages": [stage.model_dump() for stage in metrics.stages],
         "alpha": _alpha(run, list(metrics.interpolation)),
-        "skipped_clips": sorted({fault for stage in stages for fault in stage.faults}),
+        "skipped_clips": list(metrics.skipped_clips),
         "provenance": metrics.provenance,
     }

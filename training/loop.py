@@ -52,6 +52,8 @@ class Course:
     """Gives what early stopping watches, higher is better; the same on every process."""
     state: Path
     """Folder of the saved state."""
+    faults: tuple[str, ...] = ()
+    """Why clips were left out before the stage began."""
 
     @property
     def settings(self) -> Stage:

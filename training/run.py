@@ -1,7 +1,7 @@
 """What the stages of a run share: its data, classes, texts and held-out clips."""
 
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -60,6 +60,8 @@ class Run:
     """Texts of the trained classes, (K, D)."""
     novel_texts: Tensor
     """Texts of the classes that are held out, (N, D)."""
+    broken: dict[str, str] = field(default_factory=dict[str, str])
+    """Held-out clips that could not be decoded, by path: why. No figure is about them."""
 
     @property
     def classes(self) -> Classes:
@@ -94,17 +96,22 @@ class Run:
         return clips
 
     def split(self, name: SplitName, novel: bool = False) -> Split:
-        """Held-out clips of the trained classes, or of the novel ones, decoded."""
+        """Held-out clips of the trained classes, or of the novel ones, as far as they decode."""
         labels = self.config.held_out_labels if novel else self.spec.labels
-        clips = self.clips(name, novel)
+        listed = self.clips(name, novel)
         title = f"{name} clips of held-out classes" if novel else f"{name} clips"
-        truth = torch.tensor([labels.index(clip.label) for clip in clips])
-        return Split(clips, self.views(clips, f"{name}-novel" if novel else name, title), truth)
+        views = self.views(listed, f"{name}-novel" if novel else name, title)
+        clips = [clip for clip in listed if clip.path not in views.broken]
+        return Split(clips, views, torch.tensor([labels.index(clip.label) for clip in clips]))
 
     def views(self, clips: list[Clip], folder: str, title: str) -> ViewSet:
         """What a server would see of some clips, kept in a folder of the run."""
         with self.accelerator.main_process_first():
-            return views_from_clips(clips, self.data, self.view, self.out / "views" / folder, title)
+            views = views_from_clips(
+                clips, self.data, self.view, self.out / "views" / folder, title
+            )
+        self.broken.update(views.broken)
+        return views
 
     def begun(self) -> ActionModel:
         """The model before any training; the same at every call."""

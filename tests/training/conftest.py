@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from clip_har.dataset import MANIFEST_FILE, DataSet, data_set_from_folder
+from clip_har.product import file_hash
 from training.action_model import ActionModel
 from training.features import FeatureSet
 from training.mocap.render import MocapConfig, render_mocap
@@ -206,6 +207,27 @@ def lean(rendered: Path, data_set: DataSet, tmp_path_factory: pytest.TempPathFac
     lean = data_set.model_copy(update={"pairs": pairs})
     (folder / MANIFEST_FILE).write_text(lean.model_dump_json())
     return folder
+
+
+@pytest.fixture
+def broken_copy(tmp_path: Path) -> Callable[..., Path]:
+    """Copies a data set, and cuts off some of its files before their hashes are listed."""
+
+    def made(data: Path, *paths: str) -> Path:
+        folder = tmp_path / "broken"
+        shutil.copytree(data, folder)
+        for path in paths:
+            (folder / path).write_bytes((folder / path).read_bytes()[:-500])
+        data_set = data_set_from_folder(folder)
+        clips = tuple(
+            clip.model_copy(update={"sha256": file_hash(folder / clip.path)})
+            for clip in data_set.clips
+        )
+        table = data_set.model_copy(update={"clips": clips})
+        (folder / MANIFEST_FILE).write_text(table.model_dump_json())
+        return folder
+
+    return made
 
 
 @pytest.fixture(scope="session")

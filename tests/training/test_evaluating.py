@@ -103,6 +103,27 @@ def test_one_checkpoint_is_measured_by_itself(
     assert Metrics.from_json(tmp_path / "out" / METRICS_FILE) == metrics
 
 
+def test_a_clip_that_cannot_be_decoded_is_left_out_and_stated(
+    trained: Path, rendered: Path, data_set: DataSet, broken_copy: Callable[..., Path],
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    test = data_set.split("test")
+    one = next(clip for clip in test if clip.label == "jumping")
+    unknown = next(clip for clip in test if clip.label == "kicking")
+    pair = next(pair for pair in data_set.pairs if pair.tier == "rotation")
+    data = broken_copy(rendered, one.path, unknown.path, pair.backward)
+    metrics = evaluate(trained, data, tmp_path / "out")
+    assert metrics.test.clips == 15
+    assert {fault.split(": ")[0] for fault in metrics.skipped_clips} == {
+        str(data / path) for path in (one.path, unknown.path, pair.backward)
+    }
+    assert {zero_shot.clips for zero_shot in metrics.zero_shot} == {2}
+    assert metrics.test.order is not None
+    pairs = sum(pair.tier == "rotation" for pair in data_set.pairs)
+    assert metrics.test.order.tiers["rotation"].pairs == pairs - 1
+    assert "3 clips could not be decoded" in (tmp_path / "out" / REPORT_FILE).read_text()
+
+
 def test_views_are_stated_and_averaged(trained: Path, changed: Change, tmp_path: Path) -> None:
     data = changed(lambda clip: clip.label != "kicking")
     metrics = evaluate(trained, data, tmp_path / "out", clips=2, crops=3)

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from clip_har.checkpoint import model_from_checkpoint, tokenizer_from_checkpoint
+from clip_har.dataset import DataSet
 from clip_har.ensemble import ensemble_from_folder
 from clip_har.nn.head import TEMPERATURE_BOUNDS, fitted_temperature
 from clip_har.nn.model import CLIPHARModel
@@ -106,6 +107,22 @@ def test_without_a_frozen_stage_the_pretrained_clip_bears_what_was_tuned(
     assert all(torch.equal(shipped[f"clip.{name}"], pretrained[name]) for name in pretrained)
     tuned = load_file(tmp_path / "run" / "stages" / "1-lora" / "model.safetensors")
     assert torch.equal(shipped["head.1.weight"], tuned["heads.temporal.1.weight"])
+
+
+def test_clips_that_cannot_be_decoded_are_left_out_and_stated(
+    settings_of: Settings, lean: Path, data_set: DataSet, broken_copy: Callable[..., Path],
+    tmp_path: Path, in_one_process: None,
+) -> None:  # fmt: skip
+    known = [clip for clip in data_set.clips if clip.label == "jumping"]
+    paths = [clip.path for clip in known]
+    assert [clip.split for clip in known] == ["train", "val", "test"]
+    data = broken_copy(lean, *paths)
+    stages = {"frozen": {**settings_of().model_dump()["stages"]["frozen"], "epochs": 0.5}}
+    metrics, _ = train(settings_of(alpha=1.0, stages=stages), data, tmp_path / "run", "")
+    assert metrics.test.clips == 15
+    told = json.loads((tmp_path / "run" / "base" / "run.json").read_text())["skipped_clips"]
+    assert [fault.split(": ")[0] for fault in told] == sorted(str(data / path) for path in paths)
+    assert "3 clips could not be decoded" in (tmp_path / "run" / REPORT_FILE).read_text()
 
 
 def test_a_backbone_that_is_not_there_is_a_user_error(

@@ -279,5 +279,7 @@ class Metrics(Config):
     """Recognition by name alone."""
     cost: dict[str, Cost]
     """By variant."""
+    skipped_clips: tuple[str, ...] = ()
+    """Why each clip that could not be decoded was left out."""
     provenance: dict[str, object]
     """Date, versions, machine, revision."""

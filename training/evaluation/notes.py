@@ -33,6 +33,11 @@ def _on_data(metrics: Metrics) -> list[str]:
     notes = [f"Where the media come from: {metrics.source}"]
     if is_synthetic(metrics.source):
         notes.append(SYNTHETIC)
+    if skipped := len(metrics.skipped_clips):
+        notes.append(
+            f"{skipped} clip{'s' if skipped > 1 else ''} could not be decoded: nothing was learned "
+            "from such clips and no figure is about them. `skipped_clips` in metrics.json says why."
+        )
     absent = [one.label for one in metrics.test.per_class if not one.clips]
     if absent:
         notes.append(
