@@ -168,8 +168,9 @@ class _Fit:
 
     def _validated(self) -> bool:
         """Validates where it is due; True where the stage should stop. Equal on all processes."""
-        every = self.stage.validate_epochs * self.course.schedule.clips / self.stage.batch
-        due = self.progress.step // every > (self.progress.step - 1) // every
+        schedule, step = self.course.schedule, self.progress.step
+        every = self.stage.validate_epochs * schedule.clips / self.stage.batch
+        due = step // every > (step - 1) // every or step == schedule.steps
         if not (self.stage.patience and due):
             return False
         self._validate()

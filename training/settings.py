@@ -68,7 +68,7 @@ class Stage(Config):
     """Validations without a better result before the stage stops, and ends with the best weights,
     for `lora` and `unfrozen` perhaps those that it began with; 0: it runs to its end."""
     validate_epochs: float = Field(default=1.0, gt=0)
-    """Passes between two validations, where there is patience."""
+    """Passes between two validations, where there is patience; the last step has one, too."""
     save_steps: int = Field(default=100, ge=1)
     """Steps between two saved states, from which an interrupted stage goes on."""
     augmentation: Augmentation = Augmentation()

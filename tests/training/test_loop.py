@@ -149,6 +149,28 @@ def test_tuning_that_improves_nothing_changes_nothing(
     assert kept == (at_first == 0.9)
 
 
+@pytest.mark.parametrize(
+    ("epochs", "validate_epochs", "scores"), [(2.1, 0.7, [0.1, 0.2, 0.3]), (2.0, 3.0, [0.3])]
+)
+def test_the_last_step_is_validated_wherever_it_falls(
+    trained_by: Fit, epochs: float, validate_epochs: float, scores: list[float]
+) -> None:
+    stage = {"epochs": epochs, "learning_rate": 0.01}
+    progress, weights = trained_by(
+        scores, patience=2, validate_epochs=validate_epochs, state="watched", **stage
+    )
+    assert (progress.step, progress.best) == (4, 0.3)
+    assert not differ(weights, trained_by(state="last", **stage)[1])
+
+
+def test_tuning_shorter_than_the_time_between_validations_is_kept(trained_by: Fit) -> None:
+    tuning = {"trains": "unfrozen", "blocks": 1, "encoder_learning_rate": 0.01}
+    times = {"patience": 2, "validate_epochs": 9.0}
+    progress, weights = trained_by([0.1, 0.2], state="watched", **tuning, **times)
+    assert progress.best == 0.2
+    assert not differ(weights, trained_by(state="last", **tuning)[1])
+
+
 def test_a_stage_that_stopped_early_stays_stopped(trained_by: Fit) -> None:
     once = trained_by([0.5, 0.4, 0.3], patience=2)
     again = trained_by([], patience=2)  # no validation is asked for
