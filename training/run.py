@@ -10,16 +10,25 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPModel, CLIPTokenizer
 
-from clip_har.dataset import MANIFEST_FILE, Clip, DataSet, SplitName, data_set_from_folder
+from clip_har.dataset import (
+    MANIFEST_FILE,
+    SPLITS,
+    Clip,
+    DataSet,
+    SplitName,
+    data_set_from_folder,
+)
 from clip_har.nn.clip import clip_from_pretrained, preprocessing_of, tokenizer_from_pretrained
 from clip_har.nn.text_bank import text_bank
 from clip_har.product import file_hash, fingerprint, tree_hash
 from clip_har.spec import ModelSpec
 from training.action_model import ActionModel
+from training.augmentation import check_flip
 from training.batches import Classes, Share
 from training.held_out import Views, ViewSet, views_from_clips
 from training.objective import reversal_table
 from training.settings import TrainConfig
+from training.stages import check_blocks
 
 FOLDER = Path(__file__).parent
 EDGE = ("__main__.py", "inspection.py", "pretrain.py")
@@ -136,7 +145,8 @@ def save_model(folder: Path, model: ActionModel) -> None:
 def begun_run(config: TrainConfig, data: Path, out: Path, accelerator: Accelerator) -> Run:
     """Opens the data and the backbone.
 
-    Raises ValueError for a data set or a backbone that cannot be used, or labels that do not exist.
+    Raises ValueError for a data set or a backbone that cannot be used, labels that do not exist,
+    and settings of any stage that fit neither: not only when its turn comes, after hours.
     """
     data_set = data_set_from_folder(data)
     labels = trained_labels(config, data_set)
@@ -156,7 +166,7 @@ def begun_run(config: TrainConfig, data: Path, out: Path, accelerator: Accelerat
     novel = config.held_out_labels
     with torch.no_grad():
         texts = text_bank(clip, tokenizer, (*labels, *novel), config.prompts)
-    return Run(
+    run = Run(
         config=config,
         accelerator=accelerator,
         data=data,
@@ -169,6 +179,21 @@ def begun_run(config: TrainConfig, data: Path, out: Path, accelerator: Accelerat
         texts=texts[: len(labels)],
         novel_texts=texts[len(labels) :],
     )
+    _check(run)
+    return run
+
+
+def _check(run: Run) -> None:
+    """Raises ValueError for whatever a stage, or the end of the run, could not work with."""
+    for split in SPLITS:
+        run.clips(split)
+    if run.config.held_out_labels:
+        run.clips("val", novel=True)
+        run.clips("test", novel=True)
+    for stage in run.config.stages.values():
+        check_blocks(run.clip, stage)
+        check_flip(run.spec.labels, stage.augmentation)
+        run.share.of_batch(stage.batch, stage.accumulate)
 
 
 def trained_labels(config: TrainConfig, data_set: DataSet) -> tuple[str, ...]:

@@ -4,18 +4,21 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from clip_har.checkpoint import model_from_checkpoint, tokenizer_from_checkpoint
-from clip_har.dataset import DataSet
+from clip_har.dataset import MANIFEST_FILE, DataSet
 from clip_har.ensemble import ensemble_from_folder
 from clip_har.nn.head import TEMPERATURE_BOUNDS, fitted_temperature
 from clip_har.nn.model import CLIPHARModel
 from clip_har.nn.text_bank import text_bank
+from training.batches import Share
 from training.evaluation.metrics import METRICS_FILE, REPORT_FILE, Metrics
+from training.run import Run
 from training.settings import TrainConfig
 from training.train import train
 
@@ -130,6 +133,52 @@ def test_a_backbone_that_is_not_there_is_a_user_error(
 ) -> None:
     with pytest.raises(ValueError, match="nowhere"):
         train(settings_of(backbone=str(tmp_path / "nowhere")), lean, tmp_path / "run", "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"augmentation": {"flip": 0.5}}, r"would keep a label that names a direction"),
+        ({"blocks": 3}, r"blocks = 3, but the vision tower has 2"),
+        ({"batch": 9}, r"batch = 9 cannot be shared equally by 2 processes"),
+    ],
+)
+def test_settings_of_the_last_stage_are_refused_before_the_first(
+    settings_of: Settings, lean: Path, tmp_path: Path, changes: dict[str, Any], told: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(Run, "share", Share(0, 2))
+    stages = settings_of().model_dump()["stages"]
+    stages["unfrozen"].update(changes)
+    with pytest.raises(ValueError, match=told):
+        train(settings_of(stages=stages), lean, tmp_path / "run", "")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("lacking", "of_held_out", "told"),
+    [
+        ("val", False, r"the split 'val' has no clip of these classes: .*jumping"),
+        ("test", False, r"the split 'test' has no clip of these classes: .*jumping"),
+        ("test", True, r"the split 'test' has no clip of these classes: kicking, running"),
+    ],
+)
+def test_a_split_without_clips_is_refused_before_the_first_stage(
+    settings_of: Settings, lean: Path, data_set: DataSet, tmp_path: Path,
+    lacking: str, of_held_out: bool, told: str,
+) -> None:  # fmt: skip
+    config = settings_of()
+    clips = tuple(
+        clip
+        for clip in data_set.clips
+        if clip.split != lacking or (clip.label in config.held_out_labels) != of_held_out
+    )
+    (tmp_path / "data").mkdir()
+    table = data_set.model_copy(update={"clips": clips})
+    (tmp_path / "data" / MANIFEST_FILE).write_text(table.model_dump_json())
+    with pytest.raises(ValueError, match=told):
+        train(config, tmp_path / "data", tmp_path / "run", "")
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_unknown_held_out_label_is_a_user_error(
