@@ -3,15 +3,18 @@
 C clips, D embedding, K classes of the head, N names.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import CLIPTokenizer
 
 from clip_har.checkpoint import (
+    RUN_FILE,
     checkpoint_folders,
     model_from_checkpoint,
     tokenizer_from_checkpoint,
@@ -53,6 +56,8 @@ class Subject:
     tokenizer: CLIPTokenizer
     main: str
     """The variant that the metrics are about."""
+    run: Mapping[str, Any]
+    """How they came about, as `run.json` says."""
 
     def texts(self, labels: Sequence[str]) -> Tensor:
         """One embedding a class name, (N, D)."""
@@ -101,7 +106,8 @@ def evaluate(
 
     `checkpoint` is one, or a run with several. Classes of the data that the head does not know are
     recognised by their names: base-to-novel beside known ones, else `EP1` or `half-class`, where
-    the names of all classes of the data are the answers. Raises ValueError where that cannot be.
+    the names of all classes of the data are the answers; on the data set that was trained,
+    EP1 is called `trained-names`. Raises ValueError where that cannot be.
     """
     subject = subject_from_folder(checkpoint)
     data_set = data_set_from_folder(data)
@@ -129,7 +135,14 @@ def subject_from_folder(folder: Path) -> Subject:
         temperatures={name: model.spec.temperature for name, model in models.items()},
         tokenizer=tokenizer_from_checkpoint(places[0], next(iter(models.values()))),
         main=(of_time or list(kinds))[0],
+        run=_record(places[0]),
     )
+
+
+def _record(checkpoint: Path) -> dict[str, Any]:
+    """What `run.json` says; nothing where a checkpoint came without it."""
+    path = checkpoint / RUN_FILE
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def _by_head(subject: Subject, material: Material) -> Metrics:
@@ -163,12 +176,23 @@ def _by_names(subject: Subject, material: Material, protocol: Protocol) -> Metri
     truth = material.truth(clips, labels)
     frozen = _frozen_scores(subject, material, clips, texts)
     zero_shot = tuple(
-        BY_NAMES[protocol](TextScores(told.text_logits, frozen, truth), name)
+        _honest(
+            BY_NAMES[protocol](TextScores(told.text_logits, frozen, truth), name), subject, material
+        )
         for name, told in answers.items()
     )
     held = held_figures({n: told.text_logits for n, told in answers.items()}, truth, labels)
     metrics = _metrics(subject, material, held, labels, zero_shot)
     return metrics.model_copy(update={"answers_by": "names"})
+
+
+def _honest(found: ZeroShot, subject: Subject, material: Material) -> ZeroShot:
+    """The same with the number of names that were trained; EP1 only on another data set."""
+    trained = len(set(material.data_set.labels) & set(subject.model.spec.labels))
+    theirs = subject.run.get("data", {}).get("name")
+    ours = trained and theirs in (None, material.data_set.name)
+    protocol = "trained-names" if ours and found.protocol == "EP1" else found.protocol
+    return found.model_copy(update={"trained": trained, "protocol": protocol})
 
 
 def _novel(

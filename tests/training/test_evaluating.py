@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,14 +135,20 @@ def test_views_are_stated_and_averaged(trained: Path, changed: Change, tmp_path:
         evaluate(trained, data, tmp_path / "out", crops=2)
 
 
-@pytest.mark.parametrize("protocol", ["EP1", "half-class"])
+@pytest.mark.parametrize(
+    ("protocol", "called"), [("EP1", "trained-names"), ("half-class", "half-class")]
+)
 def test_all_classes_can_be_asked_for_by_name(
-    trained: Path, changed: Change, tmp_path: Path, protocol: str
+    trained: Path, changed: Change, tmp_path: Path, protocol: Any, called: str
 ) -> None:
     metrics = evaluate(trained, changed(), tmp_path / "out", protocol=protocol)
     assert metrics.answers_by == "names"
     assert len(metrics.labels) == 19
-    assert [one.protocol for one in metrics.zero_shot] == [protocol] * 2
+    assert [(one.protocol, one.trained) for one in metrics.zero_shot] == [(called, 16)] * 2
+    report = (tmp_path / "out" / REPORT_FILE).read_text()
+    assert "16 of these 19 names were trained" in report
+    assert "ero-shot, " not in report
+    assert "Zero-shot: classes" not in report
     classes = {"EP1": 19, "half-class": 9}[protocol]
     assert {one.classes for one in metrics.zero_shot} == {classes}
     assert metrics.test.clips == 19
@@ -149,14 +156,37 @@ def test_all_classes_can_be_asked_for_by_name(
         assert metrics.zero_shot[-1].accuracy == pytest.approx(metrics.test.top1)
 
 
+def test_another_data_set_with_some_names_that_were_trained_is_ep1_and_says_how_many(
+    trained: Path, changed: Change, tmp_path: Path
+) -> None:
+    names = ("kicking", "running", "jumping")
+    data = changed(lambda clip: clip.label in names, labels=names, reversals={}, name="other")
+    metrics = evaluate(trained, data, tmp_path / "out", protocol="EP1")
+    assert [(one.protocol, one.trained) for one in metrics.zero_shot] == [("EP1", 1)] * 2
+    assert "1 of these 3 names were trained" in (tmp_path / "out" / REPORT_FILE).read_text()
+
+
 def test_a_data_set_of_unknown_classes_is_asked_by_name(
     trained: Path, changed: Change, tmp_path: Path
 ) -> None:
-    """Even where its manifest names classes that the head knows, but the split has none."""
+    names = ("kicking", "running")
+    data = changed(lambda clip: clip.label in names, labels=names, reversals={})
+    metrics = evaluate(trained / "temporal", data, tmp_path / "out")
+    assert metrics.answers_by == "names"
+    assert [(one.protocol, one.trained) for one in metrics.zero_shot] == [("EP1", 0)]
+    report = (tmp_path / "out" / REPORT_FILE).read_text()
+    assert "names were trained" not in report
+    assert "zero-shot, EP1" in report
+
+
+def test_a_split_without_known_classes_is_asked_by_name(
+    trained: Path, changed: Change, tmp_path: Path
+) -> None:
+    """Even where the manifest names classes that the head knows: these can be answered, too."""
     data = changed(lambda clip: clip.label in ("kicking", "running"))
     metrics = evaluate(trained / "temporal", data, tmp_path / "out")
     assert metrics.answers_by == "names"
-    assert [one.protocol for one in metrics.zero_shot] == ["EP1"]
+    assert [(one.protocol, one.trained) for one in metrics.zero_shot] == [("trained-names", 16)]
 
 
 def test_a_split_without_clips_is_an_error_that_helps(

@@ -13,7 +13,7 @@ from training.evaluation.bootstrap import Interval
 from training.evaluation.stage_figures import Gain, StageFigures
 
 METRICS_FILE, REPORT_FILE = "metrics.json", "report.html"
-Protocol = Literal["EP1", "half-class", "base-to-novel"]
+Protocol = Literal["EP1", "half-class", "base-to-novel", "trained-names"]
 AnswersBy = Literal["head", "names"]
 
 
@@ -193,6 +193,8 @@ class ZeroShot(Config):
     """Whose clip embeddings."""
     classes: int
     """Names to choose from."""
+    trained: int = 0
+    """Names of the data set that training saw: with any, this is no zero-shot figure."""
     clips: int
     """Clips asked about."""
     accuracy: float

@@ -93,6 +93,11 @@ def _on_zero_shot(metrics: Metrics) -> list[str]:
     notes: list[str] = []
     if len({one.protocol for one in metrics.zero_shot}) > 1:
         notes.append("Zero-shot figures of different protocols must not be compared.")
+    if trained := max((one.trained for one in metrics.zero_shot), default=0):
+        notes.append(
+            f"{trained} of these {len(metrics.labels)} names were trained: on them, figures by "
+            "name are not zero-shot; those of the pretrained CLIP are."
+        )
     for one in metrics.zero_shot:
         if one.retention < RETENTION_GATE:
             notes.append(
