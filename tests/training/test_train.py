@@ -1,6 +1,7 @@
 """A whole run: what it writes, when it is up to date, and what it refuses."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,11 +9,15 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
+from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from clip_har.checkpoint import model_from_checkpoint, tokenizer_from_checkpoint
 from clip_har.dataset import MANIFEST_FILE, DataSet
 from clip_har.ensemble import ensemble_from_folder
+from clip_har.nn.clip import encode_frames
 from clip_har.nn.head import TEMPERATURE_BOUNDS, fitted_temperature
 from clip_har.nn.model import CLIPHARModel
 from clip_har.nn.text_bank import text_bank
@@ -126,6 +131,35 @@ def test_clips_that_cannot_be_decoded_are_left_out_and_stated(
     told = json.loads((tmp_path / "run" / "base" / "run.json").read_text())["skipped_clips"]
     assert [fault.split(": ")[0] for fault in told] == sorted(str(data / path) for path in paths)
     assert "3 clips could not be decoded" in (tmp_path / "run" / REPORT_FILE).read_text()
+
+
+def test_towers_run_in_bf16_and_curves_go_to_tensorboard(
+    settings_of: Settings, lean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    in_one_process: None,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(AcceleratorState, "_shared_state", {})  # one process, one precision
+    kinds: set[torch.dtype] = set()
+
+    def spied(clip: Any, pixels: torch.Tensor) -> torch.Tensor:
+        kinds.add(clip.get_image_features(pixel_values=pixels.flatten(0, 1)).pooler_output.dtype)
+        return encode_frames(clip, pixels)
+
+    monkeypatch.setattr("training.action_model.encode_frames", spied)
+    tables = settings_of().model_dump()["stages"]
+    stages = {"frozen": {**tables["frozen"], "patience": 0}, "lora": tables["lora"]}
+    stages["frozen"]["batch"] = 2  # more than 10 steps, of which each tenth is logged
+    config = settings_of(alpha=1.0, mixed_precision="bf16", tracker="tensorboard", stages=stages)
+    metrics, _ = train(config, lean, tmp_path / "run", "")
+    assert torch.bfloat16 in kinds
+    shipped = weights(tmp_path / "run", "temporal")
+    assert {value.dtype for value in shipped.values()} == {torch.float32}
+    assert math.isfinite(metrics.test.nll)
+    told = EventAccumulator(str(tmp_path / "run" / "logs" / "run")).Reload()
+    assert [event.step for event in told.Scalars("frozen/loss")] == [10, 20]
+    assert all(math.isfinite(event.value) for event in told.Scalars("frozen/loss"))
+    (table,) = (tmp_path / "run" / "logs").rglob("hparams.yml")
+    assert yaml.safe_load(table.read_text())["stages.lora.learning_rate"] == "0.01"
+    assert "frozen/rate" in told.Tags()["scalars"]
 
 
 def test_a_backbone_that_is_not_there_is_a_user_error(
