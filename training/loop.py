@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor
 from torch.distributed.fsdp import register_fsdp_forward_method
 
@@ -74,7 +75,7 @@ class Progress:
     seconds: float = 0.0
     """How long the steps took."""
     faults: list[str] = field(default_factory=list)
-    """Clips that could not be decoded."""
+    """Clips that could not be decoded, of all processes once it is saved."""
 
     def validated(self, score: float) -> bool:
         """Takes a validation into account; True where it is the best so far."""
@@ -203,6 +204,8 @@ class _Fit:
         if self.average:
             extras["average"] = self.average.weights
         optimizer = self.optimizer.optimizer
+        # Each process saw clips of its own, and some of them in every epoch.
+        self.progress.faults = sorted(set(gather_object(self.progress.faults)))
         record = asdict(self.progress)
         save_state(self.course.state, self.wrapped, optimizer, self.progress.step, record, extras)
         self.accelerator.wait_for_everyone()

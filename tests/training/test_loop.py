@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,19 @@ def test_an_interrupted_stage_remembers_its_best_weights(trained_by: Fit) -> Non
     assert resumed[0].step == whole[0].step == 4
     assert resumed[0].best == 0.6
     assert not differ(whole[1], resumed[1])
+
+
+def test_a_clip_that_cannot_be_decoded_is_told_once(
+    trained_by: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = MadeBatches.steps
+
+    def broken(batches: MadeBatches, start: int) -> Iterator[list[Batch]]:
+        for parts in steps(batches, start):
+            yield [replace(part, faults=("b.mp4", "a.mp4")) for part in parts]
+
+    monkeypatch.setattr(MadeBatches, "steps", broken)
+    assert trained_by()[0].faults == ["a.mp4", "b.mp4"]
 
 
 def test_without_patience_nothing_is_validated(trained_by: Fit) -> None:
