@@ -128,14 +128,14 @@ def subject_from_folder(folder: Path) -> Subject:
     places = checkpoint_folders(folder)
     models = {place.name: model_from_checkpoint(place) for place in places}
     kinds = {name: Variant(temporal=model.spec.temporal) for name, model in models.items()}
-    of_time = [name for name, kind in kinds.items() if kind.temporal != "mean"]
+    run = _record(places[0])
     return Subject(
         name=folder.name,
         model=ActionModel.of_variants(models).requires_grad_(False).to(best_device()),
         temperatures={name: model.spec.temperature for name, model in models.items()},
         tokenizer=tokenizer_from_checkpoint(places[0], next(iter(models.values()))),
-        main=(of_time or list(kinds))[0],
-        run=_record(places[0]),
+        main=_main_variant(run, kinds),
+        run=run,
     )
 
 
@@ -143,6 +143,16 @@ def _record(checkpoint: Path) -> dict[str, Any]:
     """What `run.json` says; nothing where a checkpoint came without it."""
     path = checkpoint / RUN_FILE
     return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _main_variant(run: Mapping[str, Any], kinds: Mapping[str, Variant]) -> str:
+    """The one that decided in training; of several without a record the first that sees time."""
+    config = run.get("config", {})
+    decided = config.get("main") or next(reversed(config.get("variants", {})), "")
+    if decided in kinds:
+        return decided
+    of_time = [name for name, kind in kinds.items() if kind.temporal != "mean"]
+    return (of_time or list(kinds))[0]
 
 
 def _by_head(subject: Subject, material: Material) -> Metrics:
@@ -248,6 +258,9 @@ def _metrics(
         variants=held,
         zero_shot=zero_shot,
         cost={name: cost_of(model, name, views) for name in held},
+        trained_parameters={
+            stage["name"]: stage["trained_parameters"] for stage in subject.run.get("stages", ())
+        },
         skipped_clips=tuple(sorted(material.broken.values())),
         provenance=provenance(PACKAGES),
     )

@@ -91,6 +91,7 @@ def finish(run: Run, stages: list[StageResult], command: str, made_from: str) ->
         interpolation=tuple(sweep),
         zero_shot=_zero_shot(run, model, test, held_out),
         cost={name: cost_of(model, name, run.view) for name in held},
+        trained_parameters={stage.name: stage.trained_parameters for stage in stages},
         skipped_clips=tuple(
             sorted({*run.broken.values(), *(fault for one in stages for fault in one.faults)})
         ),

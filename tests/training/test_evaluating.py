@@ -1,5 +1,6 @@
 """Checkpoints measured on a data set, theirs or another one."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,32 @@ def test_a_run_is_measured_as_it_was_when_it_was_trained(trained: Path, evaluate
     report = (evaluated / REPORT_FILE).read_text()
     assert "<html" in report
     assert 'src="http' not in report  # it needs nothing else
+
+
+def test_what_was_trained_is_told_wherever_it_is_measured(trained: Path, evaluated: Path) -> None:
+    metrics = Metrics.from_json(evaluated / METRICS_FILE)
+    stages = Metrics.from_json(trained / METRICS_FILE).stages
+    assert metrics.trained_parameters == {one.name: one.trained_parameters for one in stages}
+    assert min(metrics.trained_parameters.values()) > 0
+    told = f"{stages[0].trained_parameters:,} in stage frozen"
+    for folder in (trained, evaluated):
+        assert told in (folder / REPORT_FILE).read_text()
+
+
+@pytest.mark.parametrize(
+    ("main", "expected"), [("base", "base"), ("", "temporal"), (None, "temporal")]
+)
+def test_figures_are_about_the_variant_that_decided_in_training(
+    trained: Path, tmp_path: Path, main: str | None, expected: str
+) -> None:
+    for name in ("base", "temporal"):
+        shutil.copytree(trained / name, tmp_path / name)
+        path = tmp_path / name / "run.json"
+        record = json.loads(path.read_text())
+        record["config"]["main"] = main
+        path.unlink() if main is None else path.write_text(json.dumps(record))
+    assert subject_from_folder(tmp_path).main == expected
+    assert subject_from_folder(tmp_path / "base").main == "base"
 
 
 def test_classes_that_were_not_trained_are_asked_for_by_name(evaluated: Path) -> None:

@@ -281,6 +281,8 @@ class Metrics(Config):
     """Recognition by name alone."""
     cost: dict[str, Cost]
     """By variant."""
+    trained_parameters: dict[str, int] = Field(default_factory=dict)
+    """Numbers that each stage of training could change, of all variants together."""
     skipped_clips: tuple[str, ...] = ()
     """Why each clip that could not be decoded was left out."""
     provenance: dict[str, object]
