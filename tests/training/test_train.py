@@ -18,9 +18,6 @@ from clip_har.checkpoint import model_from_checkpoint, tokenizer_from_checkpoint
 from clip_har.dataset import MANIFEST_FILE, DataSet
 from clip_har.ensemble import ensemble_from_folder
 from clip_har.nn.clip import encode_frames
-from clip_har.nn.head import TEMPERATURE_BOUNDS, fitted_temperature
-from clip_har.nn.model import CLIPHARModel
-from clip_har.nn.text_bank import text_bank
 from training.batches import Share
 from training.evaluation.metrics import METRICS_FILE, REPORT_FILE, Metrics
 from training.run import Run
@@ -220,34 +217,3 @@ def test_an_unknown_held_out_label_is_a_user_error(
 ) -> None:
     with pytest.raises(ValueError, match=r"flying.*does not have"):
         train(settings_of(held_out_labels=["flying"]), lean, tmp_path / "run", "")
-
-
-def test_the_temperature_of_known_logits_is_recovered() -> None:
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(20_000, 5, generator=generator) * 2
-    truth = torch.multinomial((logits / 2.5).softmax(dim=1), 1, generator=generator)[:, 0]
-    assert fitted_temperature(logits, truth) == pytest.approx(2.5, rel=0.05)
-
-
-@pytest.mark.parametrize("right", [True, False])
-def test_the_temperature_stays_within_its_bounds(right: bool) -> None:
-    truth = torch.arange(6) % 3
-    logits = torch.eye(3)[truth if right else (truth + 1) % 3] * 8
-    fitted = fitted_temperature(logits, truth)
-    low, high = TEMPERATURE_BOUNDS
-    assert low <= fitted * (1 + 1e-6)
-    assert fitted <= high * (1 + 1e-6)
-    assert (fitted < 1) == right
-
-
-@torch.inference_mode()
-def test_the_text_bank_is_the_mean_over_prompts(trained: Path) -> None:
-    model = CLIPHARModel.from_pretrained(trained / "base")
-    tokenizer = tokenizer_from_checkpoint(trained / "base", model)
-
-    def bank(*prompts: str) -> torch.Tensor:
-        return text_bank(model.clip, tokenizer, ["running", "jumping"], prompts)
-
-    one, two = bank("a person {}"), bank("someone {}")
-    expected = torch.nn.functional.normalize((one + two) / 2, dim=-1)
-    torch.testing.assert_close(bank("a person {}", "someone {}"), expected, atol=1e-6, rtol=0)
