@@ -14,6 +14,7 @@ from clip_har.command import run_command_line
 
 if TYPE_CHECKING:
     from clip_har.dataset import DataSet
+    from training.importers.data_set import ImportResult
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 console = Console()
@@ -93,7 +94,7 @@ def import_data(
 ) -> None:
     """Reads a published data set or your own: lists what can be used, and why the rest cannot."""
     from clip_har.progress import progress_bar
-    from training.importers.data_set import QUARANTINE_FILE, import_data_set
+    from training.importers.data_set import import_data_set
     from training.importers.listing import ImportOptions
 
     table = {
@@ -105,10 +106,7 @@ def import_data(
     }
     options = ImportOptions.from_table(table, "options")
     result = import_data_set(layout, source, out, options, progress_bar)
-    console.print(f"{out}: written; {_counts(result.data_set)}")
-    if result.faults:
-        told = ", ".join(f"{count} {reason}" for reason, count in result.reasons.most_common())
-        console.print(f"{out / QUARANTINE_FILE}: left out: {told}")
+    _tell_import(out, result)
 
 
 @app.command()
@@ -203,6 +201,15 @@ def push_to_hub(
     from training.hub import push_to_hub
 
     console.print(push_to_hub(checkpoint, repository, private=not public))
+
+
+def _tell_import(out: Path, result: "ImportResult") -> None:
+    from training.importers.data_set import QUARANTINE_FILE
+
+    console.print(f"{out}: written; {_counts(result.data_set)}")
+    if result.faults:
+        told = ", ".join(f"{count} {reason}" for reason, count in result.reasons.most_common())
+        console.print(f"{out / QUARANTINE_FILE}: left out: {told}")
 
 
 def _counts(data_set: "DataSet") -> str:

@@ -36,8 +36,10 @@ class Distiller(nn.Module):
         nn.init.zeros_(last.bias)
 
     def forward(self, tuned: Tensor, pretrained: Tensor) -> Tensor:
-        """Embeddings (B, D) of both -> 1 - cosine, (B,)."""
-        return 1 - F.cosine_similarity(tuned + 0.1 * self.project(tuned), pretrained, dim=-1)
+        """Embeddings (B, D) of both -> 1 - cosine, (B,), in fp32."""
+        with torch.autocast(tuned.device.type, enabled=False):
+            near = tuned.float() + 0.1 * self.project(tuned.float())
+            return 1 - F.cosine_similarity(near, pretrained.float(), dim=-1)
 
 
 class ActionModel(nn.Module):
@@ -115,8 +117,13 @@ class ActionModel(nn.Module):
         return encode_frames(self.clip, pixels_from_frames(seen, self.spec.preprocessing))
 
     def text_logits(self, clip_embed: Tensor, texts: Tensor) -> Tensor:
-        """Clip embeddings (B, D) against class texts (K, D): scaled cosines (B, K)."""
-        return clip_embed @ texts.T * self.clip.logit_scale.exp().clamp(max=MOST_LOGIT_SCALE)
+        """Clip embeddings (B, D) against class texts (K, D): scaled cosines (B, K), in fp32.
+
+        bf16 would round a logit near the largest scale by up to 0.25.
+        """
+        with torch.autocast(clip_embed.device.type, enabled=False):
+            scale = self.clip.logit_scale.exp().clamp(max=MOST_LOGIT_SCALE)
+            return clip_embed.float() @ texts.float().T * scale
 
     def variant(self, name: str, temperature: float = 1.0) -> CLIPHARModel:
         """A variant as the model that a checkpoint holds; it shares the weights of this one."""

@@ -40,6 +40,16 @@ class Share:
     processes: int
     """How many there are."""
 
+    def of_batch(self, batch: int, parts: int) -> int:
+        """Clips of this process in each part of a batch; raises ValueError for unequal shares."""
+        mine = batch // (parts * self.processes)
+        if mine * parts * self.processes != batch:
+            raise ValueError(
+                f"batch = {batch} cannot be shared equally by {self.processes} processes in "
+                f"{parts} parts (accumulate). Choose a batch that is a multiple of both together."
+            )
+        return mine
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -78,12 +88,7 @@ class Classes:
 def parts_of(views: Sequence[View], parts: int, share: Share) -> list[list[View]]:
     """This process's views of a step, by the parts in which the step is computed."""
     whole = len(views) // parts
-    mine = whole // share.processes
-    if mine * share.processes * parts != len(views):
-        raise ValueError(
-            f"batch = {len(views)} cannot be shared equally by {share.processes} processes in "
-            f"{parts} parts (accumulate). Choose a batch that is a multiple of both together."
-        )
+    mine = share.of_batch(len(views), parts)
     starts = [part * whole + share.process * mine for part in range(parts)]
     return [list(views[start : start + mine]) for start in starts]
 
@@ -230,7 +235,7 @@ class ClipSource(Dataset[Item]):
             try:
                 frames, times, flipped = self._decoded(number, view, rng)
             except ValueError as error:
-                faults.append(f"{self.clips[number].path}: {error}")
+                faults.append(str(error))
                 number = int(rng.integers(len(self.clips)))
                 continue
             label = int(self.flipped[self.labels[number]]) if flipped else self.labels[number]

@@ -3,15 +3,18 @@
 C clips, D embedding, K classes of the head, N names.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import CLIPTokenizer
 
 from clip_har.checkpoint import (
+    RUN_FILE,
     checkpoint_folders,
     model_from_checkpoint,
     tokenizer_from_checkpoint,
@@ -53,6 +56,8 @@ class Subject:
     tokenizer: CLIPTokenizer
     main: str
     """The variant that the metrics are about."""
+    run: Mapping[str, Any]
+    """How they came about, as `run.json` says."""
 
     def texts(self, labels: Sequence[str]) -> Tensor:
         """One embedding a class name, (N, D)."""
@@ -69,14 +74,23 @@ class Material:
     data_set: DataSet
     split: SplitName
     views: Views
+    broken: dict[str, str] = field(default_factory=dict[str, str])
+    """Clips that could not be decoded, by path: why."""
 
     def clips(self, labels: Sequence[str]) -> list[Clip]:
         """Those of the split that show one of these classes."""
         return [clip for clip in self.data_set.split(self.split) if clip.label in labels]
 
     def seen(self, model: ActionModel, clips: list[Clip], title: str) -> Seen:
-        """The clips as a vision tower sees them."""
-        return seen_in_passing(model, decoded_views(clips, self.folder, self.views, title))
+        """The clips as a vision tower sees them, without the broken ones."""
+        views = decoded_views(clips, self.folder, self.views, title, self.broken)
+        return seen_in_passing(model, views)
+
+    def truth(self, clips: list[Clip], labels: Sequence[str]) -> Tensor:
+        """Class of each clip that is not known to be broken, (C,)."""
+        return torch.tensor(
+            [labels.index(clip.label) for clip in clips if clip.path not in self.broken]
+        )
 
 
 def evaluate(
@@ -92,7 +106,8 @@ def evaluate(
 
     `checkpoint` is one, or a run with several. Classes of the data that the head does not know are
     recognised by their names: base-to-novel beside known ones, else `EP1` or `half-class`, where
-    the names of all classes of the data are the answers. Raises ValueError where that cannot be.
+    the names of all classes of the data are the answers; on the data set that was trained,
+    EP1 is called `trained-names`. Raises ValueError where that cannot be.
     """
     subject = subject_from_folder(checkpoint)
     data_set = data_set_from_folder(data)
@@ -113,14 +128,31 @@ def subject_from_folder(folder: Path) -> Subject:
     places = checkpoint_folders(folder)
     models = {place.name: model_from_checkpoint(place) for place in places}
     kinds = {name: Variant(temporal=model.spec.temporal) for name, model in models.items()}
-    of_time = [name for name, kind in kinds.items() if kind.temporal != "mean"]
+    run = _record(places[0])
     return Subject(
         name=folder.name,
         model=ActionModel.of_variants(models).requires_grad_(False).to(best_device()),
         temperatures={name: model.spec.temperature for name, model in models.items()},
         tokenizer=tokenizer_from_checkpoint(places[0], next(iter(models.values()))),
-        main=(of_time or list(kinds))[0],
+        main=_main_variant(run, kinds),
+        run=run,
     )
+
+
+def _record(checkpoint: Path) -> dict[str, Any]:
+    """What `run.json` says; nothing where a checkpoint came without it."""
+    path = checkpoint / RUN_FILE
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _main_variant(run: Mapping[str, Any], kinds: Mapping[str, Variant]) -> str:
+    """The one that decided in training; of several without a record the first that sees time."""
+    config = run.get("config", {})
+    decided = config.get("main") or next(reversed(config.get("variants", {})), "")
+    if decided in kinds:
+        return decided
+    of_time = [name for name, kind in kinds.items() if kind.temporal != "mean"]
+    return (of_time or list(kinds))[0]
 
 
 def _by_head(subject: Subject, material: Material) -> Metrics:
@@ -128,11 +160,15 @@ def _by_head(subject: Subject, material: Material) -> Metrics:
     model, labels = subject.model, subject.model.spec.labels
     texts = subject.texts(labels)
     known = material.clips(labels)
-    truth = torch.tensor([labels.index(clip.label) for clip in known])
     answers = answers_of(model, material.seen(model, known, "known classes"), texts)
+    truth = material.truth(known, labels)
     pairs = material.data_set.pairs if material.split == "test" else ()
     tiers = seen_tiers(
-        pairs, labels, material.folder, lambda clips, name: material.seen(model, clips, name)
+        pairs,
+        labels,
+        material.folder,
+        lambda clips, name: material.seen(model, clips, name),
+        material.broken,
     )
     orders = order_figures(model, tiers, texts)
     logits = {name: told.logits for name, told in answers.items()}
@@ -145,17 +181,28 @@ def _by_names(subject: Subject, material: Material, protocol: Protocol) -> Metri
     """The names of all classes of the data as answers."""
     model, labels = subject.model, material.data_set.labels
     clips = material.clips(labels)
-    truth = torch.tensor([labels.index(clip.label) for clip in clips])
     texts = subject.texts(labels)
     answers = answers_of(model, material.seen(model, clips, "clips"), texts)
+    truth = material.truth(clips, labels)
     frozen = _frozen_scores(subject, material, clips, texts)
     zero_shot = tuple(
-        BY_NAMES[protocol](TextScores(told.text_logits, frozen, truth), name)
+        _honest(
+            BY_NAMES[protocol](TextScores(told.text_logits, frozen, truth), name), subject, material
+        )
         for name, told in answers.items()
     )
     held = held_figures({n: told.text_logits for n, told in answers.items()}, truth, labels)
     metrics = _metrics(subject, material, held, labels, zero_shot)
     return metrics.model_copy(update={"answers_by": "names"})
+
+
+def _honest(found: ZeroShot, subject: Subject, material: Material) -> ZeroShot:
+    """The same with the number of names that were trained; EP1 only on another data set."""
+    trained = len(set(material.data_set.labels) & set(subject.model.spec.labels))
+    theirs = subject.run.get("data", {}).get("name")
+    ours = trained and theirs in (None, material.data_set.name)
+    protocol = "trained-names" if ours and found.protocol == "EP1" else found.protocol
+    return found.model_copy(update={"trained": trained, "protocol": protocol})
 
 
 def _novel(
@@ -170,7 +217,7 @@ def _novel(
     texts = subject.texts(labels)
     tuned = answers_of(subject.model, material.seen(subject.model, clips, "unknown classes"), texts)
     frozen = _frozen_scores(subject, material, clips, texts)
-    truth = torch.tensor([labels.index(clip.label) for clip in clips])
+    truth = material.truth(clips, labels)
     return novel_figures(tuned, frozen, truth, base, base_truth)
 
 
@@ -211,5 +258,9 @@ def _metrics(
         variants=held,
         zero_shot=zero_shot,
         cost={name: cost_of(model, name, views) for name in held},
+        trained_parameters={
+            stage["name"]: stage["trained_parameters"] for stage in subject.run.get("stages", ())
+        },
+        skipped_clips=tuple(sorted(material.broken.values())),
         provenance=provenance(PACKAGES),
     )

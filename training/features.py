@@ -3,19 +3,21 @@
 C clips, N frames of the longest clip, T sampled frames, S side in pixels, D embedding.
 """
 
+import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPModel
 
 from clip_har.dataset import Clip
-from clip_har.limits import Limits
+from clip_har.limits import Limits, MediaError
 from clip_har.nn.clip import encode_frames, pixels_from_frames
 from clip_har.preprocess import pixels_from_image
 from clip_har.product import fingerprint, is_current, record_inputs, tree_hash
@@ -23,7 +25,7 @@ from clip_har.progress import progress_bar
 from clip_har.sampling import Timeline, centre_frames, every_frame
 from clip_har.spec import Preprocessing
 from training.decoding import DECODING_CODE, decoded_clip
-from training.workers import worker_pool
+from training.workers import in_order, worker_pool
 
 CODE = (Path(__file__), *DECODING_CODE)
 PAST_THE_END = 2.0  # where a padded frame ends; places in a clip go from 0 to 1
@@ -42,6 +44,11 @@ class FeatureSet:
     """Length of each clip, (C,)."""
     labels: Tensor
     """Class of each clip, (C,)."""
+    faults: tuple[str, ...] = ()
+    """Why each clip that could not be decoded was left out."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
     def sampled(self, clips: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
         """The frames on screen at given places of given clips.
@@ -64,7 +71,9 @@ class FrozenEncoder:
         self.identity = identity
 
     def __call__(self, frames: np.ndarray) -> Tensor:
-        """Uint8 frames (N, S, S, 3) -> unit frame embeddings (N, D), on the CPU."""
+        """Uint8 frames (N, S, S, 3), perhaps none -> unit frame embeddings (N, D), on the CPU."""
+        if not len(frames):
+            return torch.zeros(0, self.clip.visual_projection.out_features)
         return self.embeds(torch.from_numpy(frames)[None].to(self.clip.device))[0].cpu()
 
     @torch.no_grad()
@@ -83,7 +92,9 @@ def features_from_clips(
 ) -> FeatureSet:
     """Encodes up to `most_frames` frames of each clip, or opens `cache` where it holds the same.
 
-    The cache is written in shards: interrupted, it goes on with the next one.
+    The cache is written in shards: interrupted, it goes on with the next one. A clip that cannot be
+    decoded is left out and named. Raises ValueError where that is every clip, and where a file is
+    missing or is not the one that is listed.
     """
     made_from = fingerprint(
         {
@@ -105,16 +116,32 @@ def features_from_clips(
     if missing:
         _write_shards(missing, data, encoder, most_frames, len(clips))
     truth = torch.tensor([labels.index(clip.label) for clip in clips])
-    return _joined([load_file(path) for path in shards], truth)
+    return _joined([_Shard.opened(path) for path in shards], truth)
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """One clip: pixels (N, S, S, 3) or embeddings (N, D), ends (N,), seconds."""
+    """One clip: pixels (N, S, S, 3) or embeddings (N, D), ends (N,), seconds. N is 0 where it
+    cannot be decoded."""
 
     frames: np.ndarray
     ends: list[float]
     seconds: float
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """Some clips, one after the other: a broken one counts 0 frames."""
+
+    tensors: dict[str, Tensor]
+    faults: list[str]
+
+    @classmethod
+    def opened(cls, path: Path) -> "_Shard":
+        with safe_open(path, "pt") as file:
+            faults = json.loads(file.metadata()["faults"])
+        return cls(load_file(path), faults)
 
 
 def _write_shards(
@@ -125,7 +152,7 @@ def _write_shards(
     in_workers = encoder.clip.device.type == "cpu"
     with worker_pool(_Worker.begin, encoder if in_workers else None, data, most,
                      encoder.preprocessing.image_size) as pool:  # fmt: skip
-        results = pool.map(_Worker.see, clips, chunksize=2)
+        results = in_order(pool, _Worker.see, clips)
         seen = iter(progress_bar(results, "encode clips", total, total - len(clips)))
         for path, some in shards.items():
             _write_shard(path, _embedded(seen, len(some), None if in_workers else encoder))
@@ -135,7 +162,7 @@ def _embedded(seen: Iterator[_Seen], count: int, encoder: FrozenEncoder | None) 
     for _ in range(count):
         one = next(seen)
         embeds = encoder(one.frames).numpy() if encoder else one.frames
-        yield _Seen(embeds, one.ends, one.seconds)
+        yield replace(one, frames=embeds)
 
 
 def _write_shard(path: Path, seen: Iterable[_Seen]) -> None:
@@ -147,19 +174,29 @@ def _write_shard(path: Path, seen: Iterable[_Seen]) -> None:
         "counts": torch.tensor([len(clip.ends) for clip in clips]),
         "seconds": torch.tensor([clip.seconds for clip in clips]),
     }
-    save_file(tensors, partial)
+    faults = [clip.fault for clip in clips if clip.fault]
+    save_file(tensors, partial, metadata={"faults": json.dumps(faults)})
     partial.rename(path)
 
 
-def _joined(shards: Sequence[dict[str, Tensor]], truth: Tensor) -> FeatureSet:
-    counts = torch.cat([shard["counts"] for shard in shards])
-    longest, dim = int(counts.max()), shards[0]["embeds"].shape[1]
-    embeds = torch.zeros(len(truth), longest, dim)
-    ends = torch.full((len(truth), longest), PAST_THE_END)
-    there = torch.arange(longest) < counts[:, None]  # (C, N)
-    embeds[there] = torch.cat([shard["embeds"] for shard in shards])
-    ends[there] = torch.cat([shard["ends"] for shard in shards])
-    return FeatureSet(embeds, ends, torch.cat([shard["seconds"] for shard in shards]), truth)
+def _joined(shards: Sequence[_Shard], truth: Tensor) -> FeatureSet:
+    counts, seconds, embeds, ends = (
+        torch.cat([shard.tensors[name] for shard in shards])
+        for name in ("counts", "seconds", "embeds", "ends")
+    )
+    faults = tuple(fault for shard in shards for fault in shard.faults)
+    whole = counts > 0  # (C,), of all clips that were listed
+    if not whole.any():
+        raise ValueError(
+            f"None of the {len(truth)} clips can be decoded (train clips): {faults[0]} "
+            "Look at the data with: python -m training inspect DATA"
+        )
+    there = torch.arange(int(counts.max())) < counts[whole, None]  # (C, N)
+    padded = torch.zeros(*there.shape, embeds.shape[1])
+    padded[there] = embeds
+    padded_ends = torch.full(there.shape, PAST_THE_END)
+    padded_ends[there] = ends
+    return FeatureSet(padded, padded_ends, seconds[whole], truth[whole], faults)
 
 
 class _Worker:
@@ -185,10 +222,14 @@ class _Worker:
             picked, ends[:] = _picked(timeline, cls.most)
             return picked
 
-        decoded = decoded_clip(cls.data, clip, keep, Limits())
-        pixels = np.stack([pixels_from_image(frame, cls.size) for frame in decoded.frames])
-        frames = cls.encoder(pixels).numpy() if cls.encoder else pixels
-        return _Seen(frames, ends, clip.seconds)
+        try:
+            decoded, fault = decoded_clip(cls.data, clip, keep, Limits()).frames, ""
+        except MediaError as error:
+            decoded, ends, fault = [], [], str(error)
+        pixels = [pixels_from_image(frame, cls.size) for frame in decoded]
+        frames = np.array(pixels, np.uint8).reshape(-1, cls.size, cls.size, 3)
+        embeds = cls.encoder(frames).numpy() if cls.encoder else frames
+        return _Seen(embeds, ends, clip.seconds, fault)
 
 
 def _picked(timeline: Timeline, most: int) -> tuple[Sequence[int], list[float]]:

@@ -19,7 +19,7 @@ from clip_har.provenance import provenance
 from training.action_model import ActionModel
 from training.ensembling import fitted_ensemble
 from training.evaluation.cost import cost_of
-from training.evaluation.metrics import Held, Interpolation, Metrics, ZeroShot
+from training.evaluation.metrics import EnsembleFigures, Held, Interpolation, Metrics, ZeroShot
 from training.evaluation.model_figures import (
     frame_bag_logits,
     held_figures,
@@ -51,12 +51,37 @@ class HeldOut:
     novel_test: Split | None
 
 
+@dataclass(frozen=True)
+class Shipped:
+    """The weights that are kept, and what their variants say of held-out clips."""
+
+    model: ActionModel
+    sweep: list[Interpolation]
+    """What chose them; empty where the settings did."""
+    val: dict[str, Answers]
+    test: dict[str, Answers]
+    temperatures: dict[str, float]
+
+
 def finish(run: Run, stages: list[StageResult], command: str, made_from: str) -> Metrics:
     """Chooses the weights, measures them and writes checkpoints, `metrics.json` and the report."""
     held_out = _held_out(run)
-    stage_figures, right = zip(
-        *(_stage_figures(run, stage, held_out) for stage in stages), strict=True
-    )
+    shipped = _shipped(run, stages, held_out)
+    ensemble, ensemble_figures = fitted_ensemble(
+        shipped.val, shipped.test, held_out.val.truth, held_out.test.truth,
+        shipped.temperatures, run.config.main_variant,
+    )  # fmt: skip
+    metrics = _metrics(run, stages, held_out, shipped, ensemble_figures)
+    if run.main_process:
+        write_report(run.out, metrics)
+        write_whole(run.out / ENSEMBLE_FILE, ensemble.model_dump_json(indent=2) + "\n")
+        record = _record(run, command, made_from, metrics)
+        _write_checkpoints(run, shipped, record, metrics)
+    run.accelerator.wait_for_everyone()
+    return metrics
+
+
+def _shipped(run: Run, stages: list[StageResult], held_out: HeldOut) -> Shipped:
     tuned = run.loaded(stages[-1].folder)
     begun = _before_tuning(run, stages, tuned)
     sweep = _swept(run, begun, tuned, held_out) if run.config.alpha == "sweep" else []
@@ -66,11 +91,21 @@ def finish(run: Run, stages: list[StageResult], command: str, made_from: str) ->
         name: fitted_temperature(told.logits.clone(), held_out.val.truth)
         for name, told in val.items()
     }
-    ensemble, ensemble_figures = fitted_ensemble(
-        val, test, held_out.val.truth, held_out.test.truth, temperatures, run.config.main_variant
+    return Shipped(model, sweep, val, test, temperatures)
+
+
+def _metrics(
+    run: Run,
+    stages: list[StageResult],
+    held_out: HeldOut,
+    shipped: Shipped,
+    ensemble: EnsembleFigures,
+) -> Metrics:
+    stage_figures, right = zip(
+        *(_stage_figures(run, stage, held_out) for stage in stages), strict=True
     )
-    held = _held(run, model, test, temperatures, held_out.test)
-    metrics = Metrics(
+    held = _held(run, shipped, held_out.test)
+    return Metrics(
         name=run.out.name,
         data=run.data_set.name,
         source=run.data_set.source,
@@ -85,21 +120,22 @@ def finish(run: Run, stages: list[StageResult], command: str, made_from: str) ->
         variant=run.config.main_variant,
         test=held[run.config.main_variant],
         variants=held,
-        ensemble=ensemble_figures,
+        ensemble=ensemble,
         stages=stage_figures,
-        gain=_gain(run, stages, right[0], test, held_out.test),
-        interpolation=tuple(sweep),
-        zero_shot=_zero_shot(run, model, test, held_out),
-        cost={name: cost_of(model, name, run.view) for name in held},
+        gain=_gain(run, stages, right[0], shipped.test, held_out.test),
+        interpolation=tuple(shipped.sweep),
+        zero_shot=_zero_shot(run, shipped, held_out),
+        cost={name: cost_of(shipped.model, name, run.view) for name in held},
+        trained_parameters={stage.name: stage.trained_parameters for stage in stages},
+        skipped_clips=_skipped(run, stages),
         provenance=provenance(PACKAGES),
     )
-    if run.main_process:
-        write_report(run.out, metrics)
-        write_whole(run.out / ENSEMBLE_FILE, ensemble.model_dump_json(indent=2) + "\n")
-        record = _record(run, stages, command, made_from, metrics)
-        _write_checkpoints(run, model, temperatures, record, metrics)
-    run.accelerator.wait_for_everyone()
-    return metrics
+
+
+def _skipped(run: Run, stages: list[StageResult]) -> tuple[str, ...]:
+    """Why clips of training, of validation and of the test were left out."""
+    faults = {fault for stage in stages for fault in stage.faults}
+    return tuple(sorted(faults | set(run.broken.values())))
 
 
 def _held_out(run: Run) -> HeldOut:
@@ -204,45 +240,38 @@ def _alpha(run: Run, sweep: list[Interpolation]) -> float:
     return alpha
 
 
-def _held(
-    run: Run,
-    model: ActionModel,
-    test: dict[str, Answers],
-    temperatures: dict[str, float],
-    split: Split,
-) -> dict[str, Held]:
+def _held(run: Run, shipped: Shipped, split: Split) -> dict[str, Held]:
+    model = shipped.model
+
     def see(clips: list[Clip], name: str) -> Seen:
         return seen_by(model, run.views(clips, name.replace(" ", "-"), name))
 
     labels = run.spec.labels
-    tiers = seen_tiers(run.data_set.pairs, labels, run.data, see)
+    tiers = seen_tiers(run.data_set.pairs, labels, run.data, see, run.broken)
     orders = order_figures(model, tiers, run.texts)
-    logits = {name: told.logits for name, told in test.items()}
-    return held_figures(logits, split.truth, labels, temperatures, orders)
+    logits = {name: told.logits for name, told in shipped.test.items()}
+    return held_figures(logits, split.truth, labels, shipped.temperatures, orders)
 
 
-def _zero_shot(
-    run: Run, model: ActionModel, test: dict[str, Answers], held_out: HeldOut
-) -> tuple[ZeroShot, ...]:
+def _zero_shot(run: Run, shipped: Shipped, held_out: HeldOut) -> tuple[ZeroShot, ...]:
     novel = held_out.novel_test
     if novel is None:
         return ()
     pretrained = run.begun().to(run.accelerator.device).eval()
     return novel_figures(
-        answers_of(model, seen_by(model, novel.views), run.novel_texts),
+        answers_of(shipped.model, seen_by(shipped.model, novel.views), run.novel_texts),
         frame_bag_logits(pretrained, seen_by(pretrained, novel.views), run.novel_texts),
         novel.truth,
-        test,
+        shipped.test,
         held_out.test.truth,
     )
 
 
 def _write_checkpoints(
-    run: Run, model: ActionModel, temperatures: dict[str, float], record: dict[str, Any],
-    metrics: Metrics,
-) -> None:  # fmt: skip
+    run: Run, shipped: Shipped, record: dict[str, Any], metrics: Metrics
+) -> None:
     for name in run.config.variants:
-        trained = model.variant(name, temperatures[name]).cpu()
+        trained = shipped.model.variant(name, shipped.temperatures[name]).cpu()
         figures = metrics.variants[name].model_dump(exclude=BULKY)
         told = {**record, "variant": name, "metrics": {"test": figures}}
         card = model_card(trained.spec, told, metrics)
@@ -250,9 +279,7 @@ def _write_checkpoints(
         record_inputs(run.out / name, record["made_from"])
 
 
-def _record(
-    run: Run, stages: list[StageResult], command: str, made_from: str, metrics: Metrics
-) -> dict[str, Any]:
+def _record(run: Run, command: str, made_from: str, metrics: Metrics) -> dict[str, Any]:
     """How the checkpoints came about."""
     return {
         "command": command,
@@ -265,6 +292,6 @@ def _record(
         "made_from": made_from,
         "stages": [stage.model_dump() for stage in metrics.stages],
         "alpha": _alpha(run, list(metrics.interpolation)),
-        "skipped_clips": sorted({fault for stage in stages for fault in stage.faults}),
+        "skipped_clips": list(metrics.skipped_clips),
         "provenance": metrics.provenance,
     }

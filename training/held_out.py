@@ -3,8 +3,9 @@
 C clips, V views of a clip (times clips along time, crops across), T frames, S side in pixels.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -14,17 +15,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clip_har.dataset import Clip, Pair
-from clip_har.limits import Limits
+from clip_har.limits import Limits, MediaError
 from clip_har.preprocess import Pixels, pixels_from_image, rgb_from_image
 from clip_har.product import file_hash, fingerprint, is_current, record_inputs, staged, tree_hash
 from clip_har.progress import progress_bar
 from clip_har.sampling import Timeline, centre_frames
 from training.decoding import DECODING_CODE, decoded_clip
-from training.workers import worker_pool
+from training.workers import in_order, worker_pool
 
 CODE = (Path(__file__), *DECODING_CODE)
 CROPS = (1, 3)
 CLIPS_AT_ONCE = 64
+BROKEN_FILE = "broken.json"
+_Seen = tuple[Pixels, NDArray[np.float32]]
+"""All views of a clip, (V, T, S, S, 3), and seconds, (V, T)."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ class ViewSet:
     """Mapped from disk, (C, V, T, S, S, 3)."""
     times: Tensor
     """Seconds, (C, V, T)."""
+    broken: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Clips that could not be decoded and were left out, by path: why."""
 
     def __len__(self) -> int:
         return len(self.times)
@@ -73,7 +79,10 @@ class ViewSet:
 def views_from_clips(
     clips: Sequence[Clip], data: Path, views: Views, cache: Path, title: str
 ) -> ViewSet:
-    """Decodes the views of the clips, or opens `cache` where it holds the same."""
+    """Decodes the views of the clips, or opens `cache` where it holds the same.
+
+    Raises ValueError like `decoded_views`.
+    """
     made_from = fingerprint(
         {
             "clips": [(clip.path, clip.sha256) for clip in clips],
@@ -85,19 +94,36 @@ def views_from_clips(
         with staged(cache) as staging:
             _write(staging, clips, data, views, title)
             record_inputs(staging, made_from)
+    times = np.load(cache / "times.npy")
     return ViewSet(
-        frames=np.load(cache / "frames.npy", mmap_mode="c"),
-        times=torch.from_numpy(np.load(cache / "times.npy")),
+        frames=np.load(cache / "frames.npy", mmap_mode="c")[: len(times)],
+        times=torch.from_numpy(times),
+        broken=json.loads((cache / BROKEN_FILE).read_text()),
     )
 
 
-def decoded_views(clips: Sequence[Clip], data: Path, views: Views, title: str) -> Iterator[ViewSet]:
-    """The views of the clips, some clips at a time, and nothing kept on disk."""
+def decoded_views(
+    clips: Sequence[Clip], data: Path, views: Views, title: str, broken: dict[str, str]
+) -> Iterator[ViewSet]:
+    """The views of the clips, some clips at a time, and nothing kept on disk.
+
+    Clips that cannot be decoded are left out, and added to `broken` by path: why. Raises ValueError
+    where that is all of them, and where a file is missing or is not the one that is listed.
+    """
+    told = 0
     with worker_pool(_Worker.begin, data, views) as pool:
-        results = progress_bar(pool.map(_Worker.see, clips, chunksize=2), title, len(clips))
-        while some := list(islice(results, CLIPS_AT_ONCE)):
+        seen = in_order(pool, _Worker.see, clips)
+        results = progress_bar(seen, f"decode {title}", len(clips))
+        whole = _whole(clips, results, broken)
+        while some := list(islice(whole, CLIPS_AT_ONCE)):
             frames, times = zip(*some, strict=True)
             yield ViewSet(np.stack(frames), torch.from_numpy(np.stack(times)))
+            told += len(some)
+    if clips and not told:
+        raise ValueError(
+            f"None of the {len(clips)} clips can be decoded ({title}): {broken[clips[0].path]} "
+            "Look at the data with: python -m training inspect DATA"
+        )
 
 
 def clips_of_pairs(pairs: Sequence[Pair], data: Path) -> tuple[list[Clip], list[Clip]]:
@@ -121,11 +147,23 @@ def _write(folder: Path, clips: Sequence[Clip], data: Path, views: Views, title:
     frames = np.lib.format.open_memmap(folder / "frames.npy", "w+", np.uint8, shape)
     times = np.zeros(shape[:3], np.float32)
     row = 0
-    for some in decoded_views(clips, data, views, f"decode {title}"):
+    broken: dict[str, str] = {}
+    for some in decoded_views(clips, data, views, title, broken):
         rows = slice(row, row := row + len(some))
         frames[rows], times[rows] = some.frames, some.times.numpy()
     frames.flush()
-    np.save(folder / "times.npy", times)
+    np.save(folder / "times.npy", times[:row])
+    (folder / BROKEN_FILE).write_text(json.dumps(broken, indent=1) + "\n")
+
+
+def _whole(
+    clips: Sequence[Clip], results: Iterable[_Seen | MediaError], broken: dict[str, str]
+) -> Iterator[_Seen]:
+    for clip, result in zip(clips, results, strict=True):
+        if isinstance(result, MediaError):
+            broken[clip.path] = str(result)
+        else:
+            yield result
 
 
 class _Worker:
@@ -140,14 +178,17 @@ class _Worker:
         cls.data, cls.views = data, views
 
     @classmethod
-    def see(cls, clip: Clip) -> tuple[Pixels, NDArray[np.float32]]:
-        """All views of a clip: (V, T, S, S, 3) and seconds (V, T)."""
+    def see(cls, clip: Clip) -> _Seen | MediaError:
+        """What can be seen of a clip, or why it cannot be decoded."""
         views = cls.views
 
         def pick(timeline: Timeline) -> Sequence[int]:
             return centre_frames(timeline.starts, timeline.end, views.frames * views.clips)
 
-        decoded = decoded_clip(cls.data, clip, pick, Limits())
+        try:
+            decoded = decoded_clip(cls.data, clip, pick, Limits())
+        except MediaError as error:
+            return error
         fine = views.frames * views.clips
         repeats = fine // len(decoded.frames)  # a picture stands still
         shots = [

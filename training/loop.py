@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor
 from torch.distributed.fsdp import register_fsdp_forward_method
 
@@ -52,6 +53,8 @@ class Course:
     """Gives what early stopping watches, higher is better; the same on every process."""
     state: Path
     """Folder of the saved state."""
+    faults: tuple[str, ...] = ()
+    """Why clips were left out before the stage began."""
 
     @property
     def settings(self) -> Stage:
@@ -72,7 +75,7 @@ class Progress:
     seconds: float = 0.0
     """How long the steps took."""
     faults: list[str] = field(default_factory=list)
-    """Clips that could not be decoded."""
+    """Clips that could not be decoded, of all processes once it is saved."""
 
     def validated(self, score: float) -> bool:
         """Takes a validation into account; True where it is the best so far."""
@@ -166,8 +169,9 @@ class _Fit:
 
     def _validated(self) -> bool:
         """Validates where it is due; True where the stage should stop. Equal on all processes."""
-        every = self.stage.validate_epochs * self.course.schedule.clips / self.stage.batch
-        due = self.progress.step // every > (self.progress.step - 1) // every
+        schedule, step = self.course.schedule, self.progress.step
+        every = self.stage.validate_epochs * schedule.clips / self.stage.batch
+        due = step // every > (step - 1) // every or step == schedule.steps
         if not (self.stage.patience and due):
             return False
         self._validate()
@@ -200,6 +204,8 @@ class _Fit:
         if self.average:
             extras["average"] = self.average.weights
         optimizer = self.optimizer.optimizer
+        # Each process saw clips of its own, and some of them in every epoch.
+        self.progress.faults = sorted(set(gather_object(self.progress.faults)))
         record = asdict(self.progress)
         save_state(self.course.state, self.wrapped, optimizer, self.progress.step, record, extras)
         self.accelerator.wait_for_everyone()

@@ -23,6 +23,10 @@ class Seen:
     times: Tensor
     """Seconds, (C, V, T)."""
 
+    def only(self, clips: Tensor) -> "Seen":
+        """Some of the clips, chosen by a mask (C,)."""
+        return Seen(self.embeds[clips], self.times[clips])
+
     def shuffled(self, seed: int) -> "Seen":
         """The frames of each clip in a random order, at the same times."""
         generator = torch.Generator().manual_seed(seed)

@@ -1,7 +1,7 @@
 """What the stages of a run share: its data, classes, texts and held-out clips."""
 
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -10,16 +10,25 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPModel, CLIPTokenizer
 
-from clip_har.dataset import MANIFEST_FILE, Clip, DataSet, SplitName, data_set_from_folder
+from clip_har.dataset import (
+    MANIFEST_FILE,
+    SPLITS,
+    Clip,
+    DataSet,
+    SplitName,
+    data_set_from_folder,
+)
 from clip_har.nn.clip import clip_from_pretrained, preprocessing_of, tokenizer_from_pretrained
 from clip_har.nn.text_bank import text_bank
 from clip_har.product import file_hash, fingerprint, tree_hash
 from clip_har.spec import ModelSpec
 from training.action_model import ActionModel
+from training.augmentation import check_flip
 from training.batches import Classes, Share
 from training.held_out import Views, ViewSet, views_from_clips
 from training.objective import reversal_table
 from training.settings import TrainConfig
+from training.stages import check_blocks
 
 FOLDER = Path(__file__).parent
 EDGE = ("__main__.py", "inspection.py", "pretrain.py")
@@ -60,6 +69,8 @@ class Run:
     """Texts of the trained classes, (K, D)."""
     novel_texts: Tensor
     """Texts of the classes that are held out, (N, D)."""
+    broken: dict[str, str] = field(default_factory=dict[str, str])
+    """Held-out clips that could not be decoded, by path: why. No figure is about them."""
 
     @property
     def classes(self) -> Classes:
@@ -94,17 +105,22 @@ class Run:
         return clips
 
     def split(self, name: SplitName, novel: bool = False) -> Split:
-        """Held-out clips of the trained classes, or of the novel ones, decoded."""
+        """Held-out clips of the trained classes, or of the novel ones, as far as they decode."""
         labels = self.config.held_out_labels if novel else self.spec.labels
-        clips = self.clips(name, novel)
+        listed = self.clips(name, novel)
         title = f"{name} clips of held-out classes" if novel else f"{name} clips"
-        truth = torch.tensor([labels.index(clip.label) for clip in clips])
-        return Split(clips, self.views(clips, f"{name}-novel" if novel else name, title), truth)
+        views = self.views(listed, f"{name}-novel" if novel else name, title)
+        clips = [clip for clip in listed if clip.path not in views.broken]
+        return Split(clips, views, torch.tensor([labels.index(clip.label) for clip in clips]))
 
     def views(self, clips: list[Clip], folder: str, title: str) -> ViewSet:
         """What a server would see of some clips, kept in a folder of the run."""
         with self.accelerator.main_process_first():
-            return views_from_clips(clips, self.data, self.view, self.out / "views" / folder, title)
+            views = views_from_clips(
+                clips, self.data, self.view, self.out / "views" / folder, title
+            )
+        self.broken.update(views.broken)
+        return views
 
     def begun(self) -> ActionModel:
         """The model before any training; the same at every call."""
@@ -129,7 +145,8 @@ def save_model(folder: Path, model: ActionModel) -> None:
 def begun_run(config: TrainConfig, data: Path, out: Path, accelerator: Accelerator) -> Run:
     """Opens the data and the backbone.
 
-    Raises ValueError for a data set or a backbone that cannot be used, or labels that do not exist.
+    Raises ValueError for a data set or a backbone that cannot be used, labels that do not exist,
+    and settings of any stage that fit neither: not only when its turn comes, after hours.
     """
     data_set = data_set_from_folder(data)
     labels = trained_labels(config, data_set)
@@ -149,7 +166,7 @@ def begun_run(config: TrainConfig, data: Path, out: Path, accelerator: Accelerat
     novel = config.held_out_labels
     with torch.no_grad():
         texts = text_bank(clip, tokenizer, (*labels, *novel), config.prompts)
-    return Run(
+    run = Run(
         config=config,
         accelerator=accelerator,
         data=data,
@@ -162,6 +179,21 @@ def begun_run(config: TrainConfig, data: Path, out: Path, accelerator: Accelerat
         texts=texts[: len(labels)],
         novel_texts=texts[len(labels) :],
     )
+    _check(run)
+    return run
+
+
+def _check(run: Run) -> None:
+    """Raises ValueError for whatever a stage, or the end of the run, could not work with."""
+    for split in SPLITS:
+        run.clips(split)
+    if run.config.held_out_labels:
+        run.clips("val", novel=True)
+        run.clips("test", novel=True)
+    for stage in run.config.stages.values():
+        check_blocks(run.clip, stage)
+        check_flip(run.spec.labels, stage.augmentation)
+        run.share.of_batch(stage.batch, stage.accumulate)
 
 
 def trained_labels(config: TrainConfig, data_set: DataSet) -> tuple[str, ...]:

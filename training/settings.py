@@ -68,7 +68,7 @@ class Stage(Config):
     """Validations without a better result before the stage stops, and ends with the best weights,
     for `lora` and `unfrozen` perhaps those that it began with; 0: it runs to its end."""
     validate_epochs: float = Field(default=1.0, gt=0)
-    """Passes between two validations, where there is patience."""
+    """Passes between two validations, where there is patience; the last step has one, too."""
     save_steps: int = Field(default=100, ge=1)
     """Steps between two saved states, from which an interrupted stage goes on."""
     augmentation: Augmentation = Augmentation()
@@ -134,7 +134,8 @@ class TrainConfig(Config):
     mixed_precision: Literal["no", "bf16"] = "no"
     """Arithmetic of the forward pass; losses and weights stay in fp32."""
     workers: int = Field(default=2, ge=1)
-    """Processes that decode clips, at most one a core."""
+    """Processes that decode clips for `lora` and `unfrozen` stages, at most one a core. What is
+    decoded once, before a stage, takes every core: nothing else runs then."""
     tracker: str = "tensorboard"
     """Where curves go: `tensorboard` (a folder of the run), `mlflow`, `wandb`, or `none`."""
     variants: dict[str, Variant] = Field(min_length=1)

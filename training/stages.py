@@ -15,13 +15,19 @@ LAST_PARTS = ("vision_model.post_layernorm", "visual_projection")
 _BLOCK = re.compile(r"vision_model\.encoder\.layers\.(\d+)\.")
 
 
-def begin_stage(model: ActionModel, stage: Stage) -> None:
-    """Sets what learns; for `lora` wraps the CLIP. Raises ValueError for more blocks than are."""
-    layers = _layers(model.clip)
+def check_blocks(clip: CLIPModel, stage: Stage) -> None:
+    """Raises ValueError where a stage lets more blocks learn than the vision tower has."""
+    layers = _layers(clip)
     if stage.blocks > layers:
         raise ValueError(
             f"blocks = {stage.blocks}, but the vision tower has {layers}: choose at most that."
         )
+
+
+def begin_stage(model: ActionModel, stage: Stage) -> None:
+    """Sets what learns; for `lora` wraps the CLIP. Raises ValueError like `check_blocks`."""
+    check_blocks(model.clip, stage)
+    layers = _layers(model.clip)
     _reshape_scale(model.clip, (1,))  # FSDP spreads nothing that has no dimension
     model.requires_grad_(True)
     model.clip.requires_grad_(False)

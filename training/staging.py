@@ -72,7 +72,7 @@ def _train_stage(run: Run, name: str, before: Path | None, folder: Path, made_fr
                 "trained_parameters": count,
                 "steps": progress.step,
                 "seconds": round(progress.seconds, 1),
-                "faults": progress.faults,
+                "faults": sorted({*course.faults, *progress.faults}),
             }
             (staging / STAGE_FILE).write_text(json.dumps(told, indent=2) + "\n")
             record_inputs(staging, made_from)
@@ -103,8 +103,8 @@ def _model_of(run: Run, name: str, before: Path | None) -> ActionModel:
 def _course(run: Run, name: str, state: Path) -> Course:
     config, settings = run.config, run.config.stages[name]
     clips = run.clips("train")
-    schedule = Schedule(config, name, len(clips))
     batches: Batches
+    faults: tuple[str, ...] = ()
     encoder = FrozenEncoder(
         run.clip.to(run.accelerator.device),
         run.spec.preprocessing,
@@ -116,8 +116,10 @@ def _course(run: Run, name: str, state: Path) -> Course:
                 clips, run.spec.labels, run.data, encoder, config.cached_frames,
                 run.out / "features",
             )  # fmt: skip
+        schedule, faults = Schedule(config, name, len(features)), features.faults
         batches = FeatureBatches(features, schedule, run.classes, run.share)
     else:
+        schedule = Schedule(config, name, len(clips))
         size = run.spec.preprocessing.image_size
         source = ClipSource(run.data, clips, run.spec.labels, size, settings.augmentation)
         dim = run.spec.embed_dim
@@ -131,6 +133,7 @@ def _course(run: Run, name: str, state: Path) -> Course:
         pretrained=_pretrained(encoder, settings) if settings.distillation else None,
         validate=_validation(run, run.split("val")) if settings.patience else lambda _: 0.0,
         state=state,
+        faults=faults,
     )
 
 

@@ -69,7 +69,9 @@ def _stages(metrics: Metrics) -> Table:
 
 def _zero_shot(metrics: Metrics) -> Table:
     table = Table("variant", "by name", "95 % interval", "pretrained CLIP", "chance")
-    table.title = f"zero-shot, {metrics.zero_shot[0].protocol}, {metrics.zero_shot[0].clips} clips"
+    first = metrics.zero_shot[0]
+    kind = "by name" if first.trained else "zero-shot"
+    table.title = f"{kind}, {first.protocol}, {first.clips} clips"
     for one in metrics.zero_shot:
         shares = percent(one.accuracy), interval(one.interval), percent(one.frozen)
         table.add_row(one.variant, *shares, percent(one.chance))

@@ -10,6 +10,7 @@ from accelerate.utils import DistributedType, InitProcessGroupKwargs
 from clip_har.ensemble import ENSEMBLE_FILE
 from clip_har.product import fingerprint, is_current, tree_hash
 from training.evaluation.metrics import METRICS_FILE, REPORT_FILE, Metrics
+from training.evaluation.wording import flat
 from training.finishing import finish
 from training.run import begun_run, run_fingerprints
 from training.settings import TrainConfig
@@ -60,7 +61,7 @@ def accelerator_for(config: TrainConfig, out: Path) -> Accelerator:
             kwargs_handlers=[InitProcessGroupKwargs(timeout=LONGEST_WAIT)],
         )
         if tracker:
-            accelerator.init_trackers(out.name)
+            accelerator.init_trackers(out.name, config=dict(flat(config.model_dump())))
     except (ValueError, ImportError) as error:
         raise ValueError(
             f"tracker = {config.tracker!r} cannot be used: {error}. Install its package, or choose "

@@ -2,10 +2,17 @@
 
 import os
 import signal
-from collections.abc import Callable, Generator
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
+from typing import TypeVar
+
+AHEAD = 4
+"""Jobs for each process that are begun before their answers are taken."""
+Job = TypeVar("Job")
+Answer = TypeVar("Answer")
 
 
 @contextmanager
@@ -27,6 +34,24 @@ def worker_pool(
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def in_order(
+    pool: Executor, work: Callable[[Job], Answer], jobs: Iterable[Job]
+) -> Iterator[Answer]:
+    """The answers in the order of the jobs.
+
+    Unlike `pool.map` it begins only so many jobs ahead: where answers are large and taken slowly,
+    all of them would not fit into memory.
+    """
+    window = AHEAD * len(os.sched_getaffinity(0))
+    begun: deque[Future[Answer]] = deque()
+    for job in jobs:
+        begun.append(pool.submit(work, job))
+        if len(begun) == window:
+            yield begun.popleft().result()
+    while begun:
+        yield begun.popleft().result()
 
 
 def _begin(setup: Callable[..., object] | None, inputs: tuple[object, ...]) -> None:

@@ -3,15 +3,16 @@
 import os
 import shutil
 from collections.abc import Callable, Generator
+from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from clip_har.dataset import MANIFEST_FILE, DataSet, data_set_from_folder
+from clip_har.product import file_hash
 from training.action_model import ActionModel
 from training.features import FeatureSet
 from training.mocap.render import MocapConfig, render_mocap
@@ -99,10 +100,19 @@ Settings = Callable[..., TrainConfig]
 def no_pools() -> Generator[None]:
     """What decodes beside this process does it here: a process takes seconds to start."""
 
+    class Here(Executor):
+        def submit(self, work: Callable[..., Any], /, *jobs: Any, **named: Any) -> Future[Any]:
+            answer = Future[Any]()
+            try:
+                answer.set_result(work(*jobs, **named))
+            except Exception as error:
+                answer.set_exception(error)
+            return answer
+
     @contextmanager
-    def pool(setup: Callable[..., object], *inputs: object) -> Generator[SimpleNamespace]:
+    def pool(setup: Callable[..., object], *inputs: object) -> Generator[Executor]:
         setup(*inputs)
-        yield SimpleNamespace(map=lambda work, jobs, chunksize: map(work, jobs))
+        yield Here()
 
     with pytest.MonkeyPatch.context() as patched:
         for module in ("features", "held_out"):
@@ -197,6 +207,27 @@ def lean(rendered: Path, data_set: DataSet, tmp_path_factory: pytest.TempPathFac
     lean = data_set.model_copy(update={"pairs": pairs})
     (folder / MANIFEST_FILE).write_text(lean.model_dump_json())
     return folder
+
+
+@pytest.fixture
+def broken_copy(tmp_path: Path) -> Callable[..., Path]:
+    """Copies a data set, and cuts off some of its files before their hashes are listed."""
+
+    def made(data: Path, *paths: str) -> Path:
+        folder = tmp_path / "broken"
+        shutil.copytree(data, folder)
+        for path in paths:
+            (folder / path).write_bytes((folder / path).read_bytes()[:-500])
+        data_set = data_set_from_folder(folder)
+        clips = tuple(
+            clip.model_copy(update={"sha256": file_hash(folder / clip.path)})
+            for clip in data_set.clips
+        )
+        table = data_set.model_copy(update={"clips": clips})
+        (folder / MANIFEST_FILE).write_text(table.model_dump_json())
+        return folder
+
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -267,7 +267,7 @@ def test_a_broken_file_is_replaced_by_another_clip_and_named(movie: Any, tmp_pat
     item = source(tmp_path, clips)[view(clip=0)]
     assert item.label == 1
     assert item.faults
-    assert all(fault.startswith("broken.mp4: ") for fault in item.faults)
+    assert all("broken.mp4: " in fault for fault in item.faults)
     assert isinstance(item, Item)
 
 

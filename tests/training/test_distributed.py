@@ -17,6 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from training.batches import Share, parts_of
 from training.prediction import seen_by
 from training.run import Run, begun_run, run_fingerprints
 from training.settings import Stage, TrainConfig
@@ -158,6 +159,28 @@ def test_two_processes_train_what_one_does(alone: Path, folder: Path, config: Tr
         seen = load_file(folder / f"seen-{process}.safetensors")
         torch.testing.assert_close(seen["embeds"], expected.embeds, atol=1e-5, rtol=0)
         assert torch.equal(seen["times"], expected.times)
+
+
+def test_a_broken_clip_that_only_the_second_process_sees_is_told_once(
+    alone: Path, folder: Path, config: TrainConfig, broken_copy: Callable[..., Path]
+) -> None:
+    stage = config.stages["lora"].model_dump() | {"epochs": 2.0, "accumulate": 1}
+    config = TrainConfig.from_table({**config.model_dump(), "stages": {"lora": stage}}, "tests")
+    clips = opened(folder, config).clips("train")
+    schedule = Schedule(config, "lora", len(clips))
+    seen = [
+        {view.clip for step in range(schedule.steps)
+         for part in parts_of(schedule.views(step), 1, Share(process, 2)) for view in part}
+        for process in range(2)
+    ]  # fmt: skip
+    broken = clips[min(seen[1] - seen[0])].path
+    data = broken_copy(alone / "data", broken)
+    (folder / "data").unlink()
+    (folder / "data").symlink_to(data)
+    launch(folder, config, "replicated", *TORCHRUN)
+    told = json.loads((folder / "run" / "stages" / "1-lora" / "stage.json").read_text())
+    (fault,) = told["faults"]
+    assert broken in fault
 
 
 def test_a_run_begun_by_one_process_goes_on_with_two(

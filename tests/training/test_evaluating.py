@@ -1,8 +1,10 @@
 """Checkpoints measured on a data set, theirs or another one."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,6 +62,32 @@ def test_a_run_is_measured_as_it_was_when_it_was_trained(trained: Path, evaluate
     assert 'src="http' not in report  # it needs nothing else
 
 
+def test_what_was_trained_is_told_wherever_it_is_measured(trained: Path, evaluated: Path) -> None:
+    metrics = Metrics.from_json(evaluated / METRICS_FILE)
+    stages = Metrics.from_json(trained / METRICS_FILE).stages
+    assert metrics.trained_parameters == {one.name: one.trained_parameters for one in stages}
+    assert min(metrics.trained_parameters.values()) > 0
+    told = f"{stages[0].trained_parameters:,} in stage frozen"
+    for folder in (trained, evaluated):
+        assert told in (folder / REPORT_FILE).read_text()
+
+
+@pytest.mark.parametrize(
+    ("main", "expected"), [("base", "base"), ("", "temporal"), (None, "temporal")]
+)
+def test_figures_are_about_the_variant_that_decided_in_training(
+    trained: Path, tmp_path: Path, main: str | None, expected: str
+) -> None:
+    for name in ("base", "temporal"):
+        shutil.copytree(trained / name, tmp_path / name)
+        path = tmp_path / name / "run.json"
+        record = json.loads(path.read_text())
+        record["config"]["main"] = main
+        path.unlink() if main is None else path.write_text(json.dumps(record))
+    assert subject_from_folder(tmp_path).main == expected
+    assert subject_from_folder(tmp_path / "base").main == "base"
+
+
 def test_classes_that_were_not_trained_are_asked_for_by_name(evaluated: Path) -> None:
     metrics = Metrics.from_json(evaluated / METRICS_FILE)
     assert [(one.protocol, one.variant) for one in metrics.zero_shot] == [
@@ -103,6 +131,27 @@ def test_one_checkpoint_is_measured_by_itself(
     assert Metrics.from_json(tmp_path / "out" / METRICS_FILE) == metrics
 
 
+def test_a_clip_that_cannot_be_decoded_is_left_out_and_stated(
+    trained: Path, rendered: Path, data_set: DataSet, broken_copy: Callable[..., Path],
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    test = data_set.split("test")
+    one = next(clip for clip in test if clip.label == "jumping")
+    unknown = next(clip for clip in test if clip.label == "kicking")
+    pair = next(pair for pair in data_set.pairs if pair.tier == "rotation")
+    data = broken_copy(rendered, one.path, unknown.path, pair.backward)
+    metrics = evaluate(trained, data, tmp_path / "out")
+    assert metrics.test.clips == 15
+    assert {fault.split(": ")[0] for fault in metrics.skipped_clips} == {
+        str(data / path) for path in (one.path, unknown.path, pair.backward)
+    }
+    assert {zero_shot.clips for zero_shot in metrics.zero_shot} == {2}
+    assert metrics.test.order is not None
+    pairs = sum(pair.tier == "rotation" for pair in data_set.pairs)
+    assert metrics.test.order.tiers["rotation"].pairs == pairs - 1
+    assert "3 clips could not be decoded" in (tmp_path / "out" / REPORT_FILE).read_text()
+
+
 def test_views_are_stated_and_averaged(trained: Path, changed: Change, tmp_path: Path) -> None:
     data = changed(lambda clip: clip.label != "kicking")
     metrics = evaluate(trained, data, tmp_path / "out", clips=2, crops=3)
@@ -113,14 +162,20 @@ def test_views_are_stated_and_averaged(trained: Path, changed: Change, tmp_path:
         evaluate(trained, data, tmp_path / "out", crops=2)
 
 
-@pytest.mark.parametrize("protocol", ["EP1", "half-class"])
+@pytest.mark.parametrize(
+    ("protocol", "called"), [("EP1", "trained-names"), ("half-class", "half-class")]
+)
 def test_all_classes_can_be_asked_for_by_name(
-    trained: Path, changed: Change, tmp_path: Path, protocol: str
+    trained: Path, changed: Change, tmp_path: Path, protocol: Any, called: str
 ) -> None:
     metrics = evaluate(trained, changed(), tmp_path / "out", protocol=protocol)
     assert metrics.answers_by == "names"
     assert len(metrics.labels) == 19
-    assert [one.protocol for one in metrics.zero_shot] == [protocol] * 2
+    assert [(one.protocol, one.trained) for one in metrics.zero_shot] == [(called, 16)] * 2
+    report = (tmp_path / "out" / REPORT_FILE).read_text()
+    assert "16 of these 19 names were trained" in report
+    assert "ero-shot, " not in report
+    assert "Zero-shot: classes" not in report
     classes = {"EP1": 19, "half-class": 9}[protocol]
     assert {one.classes for one in metrics.zero_shot} == {classes}
     assert metrics.test.clips == 19
@@ -128,14 +183,37 @@ def test_all_classes_can_be_asked_for_by_name(
         assert metrics.zero_shot[-1].accuracy == pytest.approx(metrics.test.top1)
 
 
+def test_another_data_set_with_some_names_that_were_trained_is_ep1_and_says_how_many(
+    trained: Path, changed: Change, tmp_path: Path
+) -> None:
+    names = ("kicking", "running", "jumping")
+    data = changed(lambda clip: clip.label in names, labels=names, reversals={}, name="other")
+    metrics = evaluate(trained, data, tmp_path / "out", protocol="EP1")
+    assert [(one.protocol, one.trained) for one in metrics.zero_shot] == [("EP1", 1)] * 2
+    assert "1 of these 3 names were trained" in (tmp_path / "out" / REPORT_FILE).read_text()
+
+
 def test_a_data_set_of_unknown_classes_is_asked_by_name(
     trained: Path, changed: Change, tmp_path: Path
 ) -> None:
-    """Even where its manifest names classes that the head knows, but the split has none."""
+    names = ("kicking", "running")
+    data = changed(lambda clip: clip.label in names, labels=names, reversals={})
+    metrics = evaluate(trained / "temporal", data, tmp_path / "out")
+    assert metrics.answers_by == "names"
+    assert [(one.protocol, one.trained) for one in metrics.zero_shot] == [("EP1", 0)]
+    report = (tmp_path / "out" / REPORT_FILE).read_text()
+    assert "names were trained" not in report
+    assert "zero-shot, EP1" in report
+
+
+def test_a_split_without_known_classes_is_asked_by_name(
+    trained: Path, changed: Change, tmp_path: Path
+) -> None:
+    """Even where the manifest names classes that the head knows: these can be answered, too."""
     data = changed(lambda clip: clip.label in ("kicking", "running"))
     metrics = evaluate(trained / "temporal", data, tmp_path / "out")
     assert metrics.answers_by == "names"
-    assert [one.protocol for one in metrics.zero_shot] == ["EP1"]
+    assert [(one.protocol, one.trained) for one in metrics.zero_shot] == [("trained-names", 16)]
 
 
 def test_a_split_without_clips_is_an_error_that_helps(

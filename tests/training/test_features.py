@@ -78,6 +78,29 @@ def test_features_are_computed_once_for_the_same_files_and_encoder(
         written([clips[0].model_copy(update={"sha256": "0" * 64})], 6, encoder)
 
 
+def test_a_clip_that_cannot_be_decoded_is_left_out_and_named(
+    encoder: FrozenEncoder, made: tuple[Path, list[Clip]], tmp_path: Path, in_one_process: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("training.features.CLIPS_A_SHARD", 1)
+    folder, clips = made
+    (folder / "broken.mp4").write_bytes((folder / "long.mp4").read_bytes()[:-500])
+    changes = {"path": "broken.mp4", "sha256": file_hash(folder / "broken.mp4")}
+    broken = clips[1].model_copy(update=changes)
+    whole = features_from_clips(clips, "ab", folder, encoder, 4, tmp_path / "whole")
+    for _ in range(2):  # encoded, and opened again
+        features = features_from_clips(
+            [clips[0], broken, *clips[1:]], "ab", folder, encoder, 4, tmp_path / "cache"
+        )
+        assert len(features) == 3
+        for name in ("embeds", "ends", "seconds", "labels"):
+            assert torch.equal(getattr(features, name), getattr(whole, name)), name
+        (fault,) = features.faults
+        assert "broken.mp4: The file ends early" in fault
+    with pytest.raises(ValueError, match=r"None of the 1 clips .*broken\.mp4.* inspect"):
+        features_from_clips([broken], "ab", folder, encoder, 4, tmp_path / "none")
+
+
 def test_interrupted_encoding_goes_on_with_the_next_shard(
     encoder: FrozenEncoder, made: tuple[Path, list[Clip]], tmp_path: Path, in_one_process: None,
     monkeypatch: pytest.MonkeyPatch,

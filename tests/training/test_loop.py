@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,28 @@ def test_tuning_that_improves_nothing_changes_nothing(
     assert kept == (at_first == 0.9)
 
 
+@pytest.mark.parametrize(
+    ("epochs", "validate_epochs", "scores"), [(2.1, 0.7, [0.1, 0.2, 0.3]), (2.0, 3.0, [0.3])]
+)
+def test_the_last_step_is_validated_wherever_it_falls(
+    trained_by: Fit, epochs: float, validate_epochs: float, scores: list[float]
+) -> None:
+    stage = {"epochs": epochs, "learning_rate": 0.01}
+    progress, weights = trained_by(
+        scores, patience=2, validate_epochs=validate_epochs, state="watched", **stage
+    )
+    assert (progress.step, progress.best) == (4, 0.3)
+    assert not differ(weights, trained_by(state="last", **stage)[1])
+
+
+def test_tuning_shorter_than_the_time_between_validations_is_kept(trained_by: Fit) -> None:
+    tuning = {"trains": "unfrozen", "blocks": 1, "encoder_learning_rate": 0.01}
+    times = {"patience": 2, "validate_epochs": 9.0}
+    progress, weights = trained_by([0.1, 0.2], state="watched", **tuning, **times)
+    assert progress.best == 0.2
+    assert not differ(weights, trained_by(state="last", **tuning)[1])
+
+
 def test_a_stage_that_stopped_early_stays_stopped(trained_by: Fit) -> None:
     once = trained_by([0.5, 0.4, 0.3], patience=2)
     again = trained_by([], patience=2)  # no validation is asked for
@@ -165,6 +188,19 @@ def test_an_interrupted_stage_remembers_its_best_weights(trained_by: Fit) -> Non
     assert resumed[0].step == whole[0].step == 4
     assert resumed[0].best == 0.6
     assert not differ(whole[1], resumed[1])
+
+
+def test_a_clip_that_cannot_be_decoded_is_told_once(
+    trained_by: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = MadeBatches.steps
+
+    def broken(batches: MadeBatches, start: int) -> Iterator[list[Batch]]:
+        for parts in steps(batches, start):
+            yield [replace(part, faults=("b.mp4", "a.mp4")) for part in parts]
+
+    monkeypatch.setattr(MadeBatches, "steps", broken)
+    assert trained_by()[0].faults == ["a.mp4", "b.mp4"]
 
 
 def test_without_patience_nothing_is_validated(trained_by: Fit) -> None:

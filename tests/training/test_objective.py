@@ -117,6 +117,19 @@ def test_the_scale_of_text_logits_is_bounded(model: ActionModel, run: Run) -> No
     assert float(logits) == pytest.approx(MOST_LOGIT_SCALE, rel=1e-5)
 
 
+def test_text_logits_and_the_distance_stay_in_fp32_where_towers_run_in_bf16(
+    model: ActionModel, run: Run
+) -> None:
+    torch.nn.init.normal_(model.distiller.project[2].weight)
+    with torch.no_grad():
+        told = model.text_logits(run.texts, run.texts), model.distiller(run.texts, run.texts)
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed = model.text_logits(run.texts, run.texts), model.distiller(run.texts, run.texts)
+    assert [one.dtype for one in mixed] == [torch.float32] * 2
+    for ours, theirs in zip(mixed, told, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
 @torch.inference_mode()
 def test_the_text_bank_is_the_mean_over_prompts(small_clip: Path) -> None:
     clip = clip_from_pretrained(str(small_clip))

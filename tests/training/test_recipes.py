@@ -78,6 +78,7 @@ def test_a_recipe_can_be_read_and_serves_what_it_trains(recipe: Path) -> None:
 def test_a_recipe_of_published_data_starts_from_openais_clip_in_stages(recipe: Path) -> None:
     config = TrainConfig.from_toml(recipe)
     assert config.backbone == "openai/clip-vit-base-patch16"
+    assert config.train_frames == ((1,) if config.frames == 1 else (4, 8, 16))
     kinds = [stage.trains for stage in config.stages.values()]
     assert kinds[0] == "frozen"
     assert kinds[-1] == "unfrozen"

@@ -1,20 +1,26 @@
 """A whole run: what it writes, when it is up to date, and what it refuses."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import yaml
+from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from clip_har.checkpoint import model_from_checkpoint, tokenizer_from_checkpoint
+from clip_har.dataset import MANIFEST_FILE, DataSet
 from clip_har.ensemble import ensemble_from_folder
-from clip_har.nn.head import TEMPERATURE_BOUNDS, fitted_temperature
-from clip_har.nn.model import CLIPHARModel
-from clip_har.nn.text_bank import text_bank
+from clip_har.nn.clip import encode_frames
+from training.batches import Share
 from training.evaluation.metrics import METRICS_FILE, REPORT_FILE, Metrics
+from training.run import Run
 from training.settings import TrainConfig
 from training.train import train
 
@@ -108,6 +114,51 @@ def test_without_a_frozen_stage_the_pretrained_clip_bears_what_was_tuned(
     assert torch.equal(shipped["head.1.weight"], tuned["heads.temporal.1.weight"])
 
 
+def test_clips_that_cannot_be_decoded_are_left_out_and_stated(
+    settings_of: Settings, lean: Path, data_set: DataSet, broken_copy: Callable[..., Path],
+    tmp_path: Path, in_one_process: None,
+) -> None:  # fmt: skip
+    known = [clip for clip in data_set.clips if clip.label == "jumping"]
+    paths = [clip.path for clip in known]
+    assert [clip.split for clip in known] == ["train", "val", "test"]
+    data = broken_copy(lean, *paths)
+    stages = {"frozen": {**settings_of().model_dump()["stages"]["frozen"], "epochs": 0.5}}
+    metrics, _ = train(settings_of(alpha=1.0, stages=stages), data, tmp_path / "run", "")
+    assert metrics.test.clips == 15
+    told = json.loads((tmp_path / "run" / "base" / "run.json").read_text())["skipped_clips"]
+    assert [fault.split(": ")[0] for fault in told] == sorted(str(data / path) for path in paths)
+    assert "3 clips could not be decoded" in (tmp_path / "run" / REPORT_FILE).read_text()
+
+
+def test_towers_run_in_bf16_and_curves_go_to_tensorboard(
+    settings_of: Settings, lean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    in_one_process: None,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(AcceleratorState, "_shared_state", {})  # one process, one precision
+    kinds: set[torch.dtype] = set()
+
+    def spied(clip: Any, pixels: torch.Tensor) -> torch.Tensor:
+        kinds.add(clip.get_image_features(pixel_values=pixels.flatten(0, 1)).pooler_output.dtype)
+        return encode_frames(clip, pixels)
+
+    monkeypatch.setattr("training.action_model.encode_frames", spied)
+    tables = settings_of().model_dump()["stages"]
+    stages = {"frozen": {**tables["frozen"], "patience": 0}, "lora": tables["lora"]}
+    stages["frozen"]["batch"] = 2  # more than 10 steps, of which each tenth is logged
+    config = settings_of(alpha=1.0, mixed_precision="bf16", tracker="tensorboard", stages=stages)
+    metrics, _ = train(config, lean, tmp_path / "run", "")
+    assert torch.bfloat16 in kinds
+    shipped = weights(tmp_path / "run", "temporal")
+    assert {value.dtype for value in shipped.values()} == {torch.float32}
+    assert math.isfinite(metrics.test.nll)
+    told = EventAccumulator(str(tmp_path / "run" / "logs" / "run")).Reload()
+    assert [event.step for event in told.Scalars("frozen/loss")] == [10, 20]
+    assert all(math.isfinite(event.value) for event in told.Scalars("frozen/loss"))
+    (table,) = (tmp_path / "run" / "logs").rglob("hparams.yml")
+    assert yaml.safe_load(table.read_text())["stages.lora.learning_rate"] == "0.01"
+    assert "frozen/rate" in told.Tags()["scalars"]
+
+
 def test_a_backbone_that_is_not_there_is_a_user_error(
     settings_of: Settings, lean: Path, tmp_path: Path
 ) -> None:
@@ -115,39 +166,54 @@ def test_a_backbone_that_is_not_there_is_a_user_error(
         train(settings_of(backbone=str(tmp_path / "nowhere")), lean, tmp_path / "run", "")
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"augmentation": {"flip": 0.5}}, r"would keep a label that names a direction"),
+        ({"blocks": 3}, r"blocks = 3, but the vision tower has 2"),
+        ({"batch": 9}, r"batch = 9 cannot be shared equally by 2 processes"),
+    ],
+)
+def test_settings_of_the_last_stage_are_refused_before_the_first(
+    settings_of: Settings, lean: Path, tmp_path: Path, changes: dict[str, Any], told: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(Run, "share", Share(0, 2))
+    stages = settings_of().model_dump()["stages"]
+    stages["unfrozen"].update(changes)
+    with pytest.raises(ValueError, match=told):
+        train(settings_of(stages=stages), lean, tmp_path / "run", "")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("lacking", "of_held_out", "told"),
+    [
+        ("val", False, r"the split 'val' has no clip of these classes: .*jumping"),
+        ("test", False, r"the split 'test' has no clip of these classes: .*jumping"),
+        ("test", True, r"the split 'test' has no clip of these classes: kicking, running"),
+    ],
+)
+def test_a_split_without_clips_is_refused_before_the_first_stage(
+    settings_of: Settings, lean: Path, data_set: DataSet, tmp_path: Path,
+    lacking: str, of_held_out: bool, told: str,
+) -> None:  # fmt: skip
+    config = settings_of()
+    clips = tuple(
+        clip
+        for clip in data_set.clips
+        if clip.split != lacking or (clip.label in config.held_out_labels) != of_held_out
+    )
+    (tmp_path / "data").mkdir()
+    table = data_set.model_copy(update={"clips": clips})
+    (tmp_path / "data" / MANIFEST_FILE).write_text(table.model_dump_json())
+    with pytest.raises(ValueError, match=told):
+        train(config, tmp_path / "data", tmp_path / "run", "")
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_unknown_held_out_label_is_a_user_error(
     settings_of: Settings, lean: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=r"flying.*does not have"):
         train(settings_of(held_out_labels=["flying"]), lean, tmp_path / "run", "")
-
-
-def test_the_temperature_of_known_logits_is_recovered() -> None:
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(20_000, 5, generator=generator) * 2
-    truth = torch.multinomial((logits / 2.5).softmax(dim=1), 1, generator=generator)[:, 0]
-    assert fitted_temperature(logits, truth) == pytest.approx(2.5, rel=0.05)
-
-
-@pytest.mark.parametrize("right", [True, False])
-def test_the_temperature_stays_within_its_bounds(right: bool) -> None:
-    truth = torch.arange(6) % 3
-    logits = torch.eye(3)[truth if right else (truth + 1) % 3] * 8
-    fitted = fitted_temperature(logits, truth)
-    low, high = TEMPERATURE_BOUNDS
-    assert low <= fitted * (1 + 1e-6)
-    assert fitted <= high * (1 + 1e-6)
-    assert (fitted < 1) == right
-
-
-@torch.inference_mode()
-def test_the_text_bank_is_the_mean_over_prompts(trained: Path) -> None:
-    model = CLIPHARModel.from_pretrained(trained / "base")
-    tokenizer = tokenizer_from_checkpoint(trained / "base", model)
-
-    def bank(*prompts: str) -> torch.Tensor:
-        return text_bank(model.clip, tokenizer, ["running", "jumping"], prompts)
-
-    one, two = bank("a person {}"), bank("someone {}")
-    expected = torch.nn.functional.normalize((one + two) / 2, dim=-1)
-    torch.testing.assert_close(bank("a person {}", "someone {}"), expected, atol=1e-6, rtol=0)

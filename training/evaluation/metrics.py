@@ -13,7 +13,7 @@ from training.evaluation.bootstrap import Interval
 from training.evaluation.stage_figures import Gain, StageFigures
 
 METRICS_FILE, REPORT_FILE = "metrics.json", "report.html"
-Protocol = Literal["EP1", "half-class", "base-to-novel"]
+Protocol = Literal["EP1", "half-class", "base-to-novel", "trained-names"]
 AnswersBy = Literal["head", "names"]
 
 
@@ -193,6 +193,8 @@ class ZeroShot(Config):
     """Whose clip embeddings."""
     classes: int
     """Names to choose from."""
+    trained: int = 0
+    """Names of the data set that training saw: with any, this is no zero-shot figure."""
     clips: int
     """Clips asked about."""
     accuracy: float
@@ -279,5 +281,9 @@ class Metrics(Config):
     """Recognition by name alone."""
     cost: dict[str, Cost]
     """By variant."""
+    trained_parameters: dict[str, int] = Field(default_factory=dict)
+    """Numbers that each stage of training could change, of all variants together."""
+    skipped_clips: tuple[str, ...] = ()
+    """Why each clip that could not be decoded was left out."""
     provenance: dict[str, object]
     """Date, versions, machine, revision."""

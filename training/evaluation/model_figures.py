@@ -55,14 +55,15 @@ def held_figures(
 
 
 def seen_tiers(
-    pairs: Sequence[Pair], labels: Sequence[str], data: Path, see: See
+    pairs: Sequence[Pair], labels: Sequence[str], data: Path, see: See, broken: Mapping[str, str]
 ) -> dict[Tier, SeenPairs]:
-    """The pairs whose two labels the model knows, by tier."""
+    """The pairs whose two labels the model knows, by tier; without those of `broken` clips, to
+    which `see` adds, by path."""
     tiers: dict[Tier, list[Pair]] = {}
     for pair in pairs:
         if pair.label in labels and pair.reversed_label in labels:
             tiers.setdefault(pair.tier, []).append(pair)
-    return {tier: _seen_pairs(some, labels, data, see) for tier, some in tiers.items()}
+    return {tier: _seen_pairs(some, labels, data, see, broken) for tier, some in tiers.items()}
 
 
 def order_figures(
@@ -117,13 +118,21 @@ def frame_bag_logits(model: ActionModel, seen: Seen, texts: Tensor) -> Tensor:
         return model.text_logits(mean.to(device), texts.to(device)).cpu()
 
 
-def _seen_pairs(pairs: Sequence[Pair], labels: Sequence[str], data: Path, see: See) -> SeenPairs:
-    forward, backward = clips_of_pairs(pairs, data)
+def _seen_pairs(
+    pairs: Sequence[Pair], labels: Sequence[str], data: Path, see: See, broken: Mapping[str, str]
+) -> SeenPairs:
+    directions = clips_of_pairs(pairs, data)
+    forward, backward = (
+        see(clips, f"pairs {pairs[0].tier} {name}")
+        for clips, name in zip(directions, ("forward", "backward"), strict=True)
+    )
+    front, back = (torch.tensor([c.path not in broken for c in clips]) for clips in directions)
+    whole = [pair for pair, both in zip(pairs, front & back, strict=True) if both]
     return SeenPairs(
-        forward=see(forward, f"pairs {pairs[0].tier} forward"),
-        backward=see(backward, f"pairs {pairs[0].tier} backward"),
-        label=torch.tensor([labels.index(pair.label) for pair in pairs]),
-        reversed_label=torch.tensor([labels.index(pair.reversed_label) for pair in pairs]),
+        forward=forward.only(back[front]),
+        backward=backward.only(front[back]),
+        label=torch.tensor([labels.index(pair.label) for pair in whole]),
+        reversed_label=torch.tensor([labels.index(pair.reversed_label) for pair in whole]),
     )
 
 

@@ -33,6 +33,11 @@ def _on_data(metrics: Metrics) -> list[str]:
     notes = [f"Where the media come from: {metrics.source}"]
     if is_synthetic(metrics.source):
         notes.append(SYNTHETIC)
+    if skipped := len(metrics.skipped_clips):
+        notes.append(
+            f"{skipped} clip{'s' if skipped > 1 else ''} could not be decoded: nothing was learned "
+            "from such clips and no figure is about them. `skipped_clips` in metrics.json says why."
+        )
     absent = [one.label for one in metrics.test.per_class if not one.clips]
     if absent:
         notes.append(
@@ -88,6 +93,11 @@ def _on_zero_shot(metrics: Metrics) -> list[str]:
     notes: list[str] = []
     if len({one.protocol for one in metrics.zero_shot}) > 1:
         notes.append("Zero-shot figures of different protocols must not be compared.")
+    if trained := max((one.trained for one in metrics.zero_shot), default=0):
+        notes.append(
+            f"{trained} of these {len(metrics.labels)} names were trained: on them, figures by "
+            "name are not zero-shot; those of the pretrained CLIP are."
+        )
     for one in metrics.zero_shot:
         if one.retention < RETENTION_GATE:
             notes.append(

@@ -9,9 +9,10 @@ from training.evaluation.stage_figures import Gain
 PROTOCOLS: dict[Protocol, str] = {
     "EP1": "all names of classes or of a data set that training never saw, at once",
     "half-class": "the mean over draws of half of the names: fewer to choose from, so it is easier",
+    "trained-names": "all names of the data set at once, of which training saw some or all",
     "base-to-novel": "untrained classes among themselves, and trained classes among themselves",
 }
-"""What each zero-shot protocol asks."""
+"""What each protocol of recognition by name asks."""
 
 
 def percent(share: float) -> str:
@@ -58,8 +59,12 @@ def measured(metrics: Metrics) -> str:
         f"{metrics.data}, split {metrics.split}: {metrics.test.clips} clips of "
         f"{len(metrics.labels)} classes{_by(metrics)}, {views(metrics)} views (clips x crops) of "
         f"{metrics.frames} frames, prompts {prompts}{more}"
-        + (f", zero-shot protocol {by_name}." if by_name else ".")
+        + (f", {_kind(metrics)} protocol {by_name}." if by_name else ".")
     )
+
+
+def _kind(metrics: Metrics) -> str:
+    return "by-name" if metrics.zero_shot[0].trained else "zero-shot"
 
 
 def _by(metrics: Metrics) -> str:

@@ -70,7 +70,7 @@ def _path(source: Path, row: Row) -> Path:
     """Where the clip is, of the places that downloaders use; the first where it is nowhere."""
     start, end = int(float(row["time_start"])), int(float(row["time_end"]))
     file = f"{row['youtube_id']}_{start:06d}_{end:06d}.mp4"
-    label, split = row["label"], row["split"]
-    folders = (label, ".", f"{split}/{label}", split, label.replace(" ", "_"))
-    places = [source / folder / file for folder in folders]
+    splits = (".", row["split"], _SPLITS[row["split"]])  # the column says `validate` for `val`
+    classes = (row["label"], row["label"].replace(" ", "_"), ".")
+    places = [source / split / label / file for split in splits for label in classes]
     return next((place for place in places if place.is_file()), places[0])

@@ -18,7 +18,7 @@ from training.importers.listing import Fault, Reason
 from training.workers import worker_pool
 
 FRAMES = 3
-"""Frames that are decoded of each, at the centres of as many equal parts."""
+"""Frames that are decoded of each, at the centres of as many equal parts; and the last one."""
 _CHUNK = 4
 Job = TypeVar("Job")
 Answer = TypeVar("Answer")
@@ -108,7 +108,7 @@ def _probe(job: Probed, limits: Limits) -> Probe:
 
     def pick(timeline: Timeline) -> Sequence[int]:
         seen.append(timeline)
-        return centred(FRAMES)(timeline)
+        return [*centred(FRAMES)(timeline), len(timeline.starts) - 1]
 
     if job.fps is None:
         size = job.path.stat().st_size

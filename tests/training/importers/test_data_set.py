@@ -1,8 +1,10 @@
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 
 from clip_har.dataset import data_set_from_folder
@@ -12,7 +14,7 @@ from clip_har.sampling import centred
 from training.decoding import decoded_clip
 from training.importers.data_set import ImportResult
 from training.importers.journal import JOURNAL_FILE
-from training.importers.probe import Probed, answers, probe
+from training.importers.probe import Probe, Probed, answers, probe
 
 Imported = Callable[..., ImportResult]
 
@@ -133,6 +135,21 @@ def test_a_file_over_a_limit_is_told_as_such(tmp_path: Path) -> None:
     assert getattr(fault, "reason", None) == "limit"
     fault = probe(Probed(tmp_path / "gone.mp4", None))
     assert getattr(fault, "reason", None) == "missing"
+
+
+def test_a_file_whose_end_alone_is_damaged_is_told(
+    movie: Callable[..., bytes], tmp_path: Path
+) -> None:
+    content = bytearray(movie(20, options={"g": "1", "bf": "0"}))
+    (tmp_path / "clip.mp4").write_bytes(content)
+    assert isinstance(probe(Probed(tmp_path / "clip.mp4", None)), Probe)
+    with av.open(io.BytesIO(content)) as file:
+        *_, last = (packet for packet in file.demux(video=0) if packet.size)
+    assert last.pos is not None
+    content[last.pos : last.pos + last.size] = bytes(last.size)
+    (tmp_path / "clip.mp4").write_bytes(content)
+    fault = probe(Probed(tmp_path / "clip.mp4", None))
+    assert getattr(fault, "reason", None) == "undecodable"
 
 
 def test_a_job_that_kills_its_process_takes_no_other_along() -> None:

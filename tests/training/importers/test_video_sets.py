@@ -154,6 +154,24 @@ def test_kinetics_validation_is_the_test_and_missing_clips_are_usual(
     assert (listing.shares.val, listing.shares.test) == (0.1, 0)
 
 
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "playing guitar", "playing_guitar", ".",
+        "validate/playing guitar", "validate/playing_guitar", "validate",
+        "val/playing guitar", "val/playing_guitar", "val",
+    ],
+)  # fmt: skip
+def test_kinetics_clips_are_found_where_downloaders_put_them(
+    tmp_path: Path, media: Any, listed: Listed, folder: str
+) -> None:
+    (tmp_path / "validate.csv").write_text(f"{KINETICS}\nplaying guitar,abc,0,10,validate\n")
+    media.write(tmp_path / folder / "abc_000000_000010.mp4")
+    listing = listed("kinetics", tmp_path)
+    assert splits(listing) == {"abc_000000_000010.mp4": "test"}
+    assert listing.faults == ()
+
+
 def test_tables_that_are_not_kinetics_are_told(tmp_path: Path, listed: Listed) -> None:
     (tmp_path / "train.csv").write_text("path,label\na.mp4,walk\n")
     with pytest.raises(ValueError, match="no CSV has labelled rows under the columns label,you"):

@@ -1,0 +1,33 @@
+"""Processes that work beside this one."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from training.workers import AHEAD, in_order, worker_pool
+
+
+def test_answers_come_in_the_order_of_the_jobs() -> None:
+    with worker_pool() as pool:
+        told = in_order(pool, eval, ["__import__('time').sleep(0.5) or 0", *map(str, range(1, 30))])
+        assert list(told) == list(range(30))
+
+
+def test_work_waits_for_one_who_takes_its_answers_slowly(tmp_path: Path) -> None:
+    window = AHEAD * len(os.sched_getaffinity(0))
+    jobs = [tmp_path / str(number) for number in range(window + 30)]
+    with worker_pool() as pool:
+        for taken, _ in enumerate(in_order(pool, Path.touch, jobs)):
+            time.sleep(0.01)
+            assert len(list(tmp_path.iterdir())) <= taken + window
+    assert len(list(tmp_path.iterdir())) == len(jobs)
+
+
+def test_the_error_of_a_job_is_raised_in_its_turn() -> None:
+    with worker_pool() as pool:
+        told = in_order(pool, eval, ["1", "1 / 0", "2"])
+        assert next(told) == 1
+        with pytest.raises(ZeroDivisionError):
+            next(told)
