@@ -67,6 +67,7 @@ async function meetServer() {
   meeting = false;
   note.dataset.state = "there";
   note.textContent = served.server;
+  byId("formats").textContent = served.formats;
   showModels();
   showAbsent();
   if (file && !byId("bars").children.length) askAboutFile();

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from clients.recognizer import Recognizer
+from clip_har.container import ACCEPTED
 from server.process import RunningServer
 
 pytestmark = pytest.mark.triton
@@ -19,6 +20,10 @@ def page(visit: Callable[[str], Page], full_site: str) -> Page:
     page = visit(full_site)
     expect(page.locator("#server")).to_contain_text("triton ")
     return page
+
+
+def test_invitation_names_what_is_read(page: Page) -> None:
+    expect(page.locator("#invitation")).to_contain_text(ACCEPTED)
 
 
 def test_words_are_ranked_while_they_are_typed(
