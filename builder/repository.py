@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.cpu import usable_cores
 from builder.engines.engine import Engine, runs_on_gpu
 from builder.engines.plan_file import NOTE_FILE
 from builder.triton_config import (
@@ -34,6 +35,7 @@ from clip_har.contract import (
     RESIZE,
     TEXT_EMBEDDER,
     TEXT_ENCODER,
+    VISION_ENCODER,
     ServedModel,
 )
 from clip_har.spec import ModelSpec, TemporalKind
@@ -54,6 +56,11 @@ SCRIPTED: dict[TemporalKind, tuple[ServedModel, ...]] = {
 VERSION = "1"
 WARMUP = "warmup"
 """Folder of a model's warm-up files, as Triton calls it."""
+MOST_PROCESSES, MOST_PROCESSES_BESIDE_GPU = 8, 32
+"""Processes of a Python model: each takes memory of its own. An encoder on the CPU needs more cores
+for a clip than its decoding does; beside one on a GPU, decoding is what everything waits for."""
+MOST_TIMELINES = 4
+"""Long videos at once: each may hold a gigabyte."""
 USUAL = {"N": 16, "L": 16}
 """Texts and tokens of a warm-up."""
 
@@ -88,6 +95,18 @@ class Given:
     """Whether what people call may be answered from Triton's memory of answers."""
 
 
+def instances(cores: int, *, on_gpu: bool) -> dict[ServedModel, int]:
+    """How many processes the models have that use one core each; the encoder may be on a GPU."""
+    most = MOST_PROCESSES_BESIDE_GPU if on_gpu else MOST_PROCESSES
+    return {
+        PREPROCESS: min(cores, most),
+        # Resizing takes a fraction of what decoding does.
+        RESIZE: min(max(1, cores // 2), most),
+        # Two at least, so that a short video need not wait for the end of a long one.
+        HAR_TIMELINE: min(max(2, cores // 4), MOST_TIMELINES),
+    }
+
+
 def copy_served(file: Path, version: Path) -> None:
     """Copies a served file and the note that an engine wrote beside it."""
     for part in (file, file.with_name(NOTE_FILE)):
@@ -110,6 +129,8 @@ def write_repository(
     others = [model for kind in kinds for model in (*SCRIPTED[kind], *CALLED[kind])]
     others += [HAR_ENSEMBLE] if MIXTURE in graphs else []
     parameters = _parameters(sources, spec)
+    encoder = graphs.get(VISION_ENCODER)
+    counts = instances(usable_cores(), on_gpu=encoder is not None and encoder.on_gpu)
     usual = {**spec.sizes, **USUAL, "T": spec.frames}
     for model in (PREPROCESS, *graphs, *others):
         folder = target / model.name
@@ -118,6 +139,8 @@ def write_repository(
         config = config_from_source(source / CONFIG_FILE, model, spec.sizes)
         if model in graphs:
             _add_graph(config, graphs[model], folder / VERSION)
+        for group in config.instance_group:
+            group.count = group.count or counts.get(model, 1)
         for name, value in parameters.get(model, {}).items():
             set_parameter(config, name, value)
         if model is TEXT_EMBEDDER:

@@ -5,9 +5,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from clients.address import DEFAULT_URLS
+
 
 def web(
-    url: Annotated[str, typer.Option(help="HOST:PORT of the server's gRPC.")] = "127.0.0.1:8001",
+    url: Annotated[str, typer.Option(help="HOST:PORT of a server's gRPC.")] = DEFAULT_URLS["grpc"],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any free one.")] = 8080,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds an answer may take.")] = 60.0,

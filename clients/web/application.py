@@ -19,6 +19,7 @@ from clients.web.camera import camera
 from clients.web.guard import Guard
 from clients.web.triton import Triton
 from clients.web.upload import upload
+from clip_har.container import ACCEPTED
 from clip_har.contract import (
     HAR_BASE,
     HAR_ENSEMBLE,
@@ -74,6 +75,7 @@ async def _server(request: Request) -> JSONResponse:
             "server": await triton.version(),
             "models": [model.name for model in SHOWN if await triton.serves(model)],
             "classifiers": list(CLASSIFIERS),
+            "formats": ACCEPTED,
             "max_bytes": await triton.max_bytes(HAR_TEMPORAL),
             "timeline_max_bytes": await triton.max_bytes(HAR_TIMELINE),
         }

@@ -180,9 +180,7 @@ def blank(index: int, width: int, height: int) -> np.ndarray:
 def test_cancelling_stops_the_work(
     client: Client, film: bytes, movie: Callable[..., bytes], line: RunningServer
 ) -> None:
-    long = movie(
-        20_000, rate=10, size=(32, 32), draw=lambda i, w, h: np.full((h, w, 3), i % 255, np.uint8)
-    )
+    long = movie(20_000, rate=10, size=(32, 32), draw=blank)
     before = encoded_frames(client)
     with Client(line.grpc_url) as other:
         send(other, long)

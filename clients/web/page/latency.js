@@ -40,3 +40,7 @@ export function showLatency(answer, elapsed) {
   byId("steps").replaceChildren(...(told ? steps.map(line) : []));
   byId("latency-hint").textContent = told ? "" : "The server does not tell how long each step took.";
 }
+
+export function clearLatency() {
+  for (const id of ["total", "latency", "steps", "latency-hint"]) byId(id).replaceChildren();
+}

@@ -1,7 +1,7 @@
 // Ties the parts of the page together: what is shown, what is asked, what is answered.
 
 import { Camera } from "./camera.js";
-import { showLatency } from "./latency.js";
+import { clearLatency, showLatency } from "./latency.js";
 import { clearRanking, showRanking } from "./ranking.js";
 import { ask, Failure } from "./server.js";
 import { Timeline } from "./timeline.js";
@@ -18,14 +18,7 @@ const TYPING_PAUSE_MS = 350;
 const byId = (id) => document.getElementById(id);
 const video = byId("video");
 const timeline = new Timeline(video);
-const camera = new Camera(byId("live"), {
-  answered,
-  refused: showError,
-  ended: (reason) => {
-    stopCamera();
-    showError(reason);
-  },
-});
+const camera = new Camera(byId("live"), { answered, refused: showError, ended: endCamera });
 
 let served = null; // what /api/server says
 let meeting = false; // whether it is being asked
@@ -74,6 +67,7 @@ async function meetServer() {
   meeting = false;
   note.dataset.state = "there";
   note.textContent = served.server;
+  byId("formats").textContent = served.formats;
   showModels();
   showAbsent();
   if (file && !byId("bars").children.length) askAboutFile();
@@ -139,15 +133,30 @@ function take(chosen) {
   askAboutFile();
 }
 
+// Ends the questions about what was shown, and takes their answers off the page.
+function forget() {
+  asking.abort();
+  typing.abort();
+  byId("seen").ariaBusy = "false";
+  byId("seen-hint").textContent = "";
+  clearRanking(byId("bars"), byId("announced"));
+  clearWords();
+  clearLatency();
+  timeline.clear();
+}
+
+function clearWords() {
+  clearRanking(byId("words-bars"), byId("words-announced"));
+  byId("words-state").textContent = "";
+}
+
 // --- what is asked ---
 
 async function askAboutFile() {
   if (!file) return;
-  asking.abort();
-  typing.abort();
+  forget();
   asking = new AbortController();
   const { signal } = asking;
-  timeline.clear();
   // A video that is too long for one answer still has a timeline.
   const split = has("har_timeline") && isVideo();
   const refused = (reason) => (split ? (byId("seen-hint").textContent = reason) : showError(reason));
@@ -160,7 +169,6 @@ async function askAboutFile() {
 async function classify(signal) {
   byId("seen").ariaBusy = "true";
   byId("seen-hint").textContent = "asking …";
-  clearRanking(byId("bars"), byId("announced"));
   const start = performance.now();
   try {
     const answer = await ask(`api/classify?model=${chosenModel()}`, file, signal);
@@ -186,7 +194,7 @@ async function askWords() {
   const texts = [...new Set(byId("words").value.split(/[,;\n]/).map((text) => text.trim()).filter(Boolean))];
   typing.abort();
   if (!file || !texts.length) {
-    clearRanking(byId("words-bars"), byId("words-announced"));
+    clearWords();
     return;
   }
   typing = new AbortController();
@@ -198,7 +206,10 @@ async function askWords() {
     const answer = await ask(`api/zero-shot?${query}`, file, signal);
     showRanking(byId("words-bars"), answer.predictions, byId("words-announced"));
     tell(`by ${answer.model} in ${Math.round(performance.now() - start)} ms`);
-  }, tell);
+  }, (reason) => {
+    clearWords();
+    tell(reason);
+  });
 }
 
 // --- the camera ---
@@ -209,25 +220,31 @@ async function toggleCamera() {
     return;
   }
   showError("");
+  showCameraButton(true);
   await attempt(async () => {
     await camera.start();
-    asking.abort();
+    forget();
     file = null;
     video.pause();
-    timeline.clear();
     byId("name").textContent = "";
-    byId("camera").ariaPressed = "true";
-    byId("camera").textContent = "Stop the camera";
     show("camera");
-  });
+  }, endCamera);
+}
+
+function endCamera(reason) {
+  stopCamera();
+  showError(reason);
 }
 
 function stopCamera() {
-  if (!camera.on) return;
   camera.stop();
-  byId("camera").ariaPressed = "false";
-  byId("camera").textContent = "Use the camera";
-  show("nothing");
+  showCameraButton(false);
+  if (byId("stage").dataset.shows === "camera") show("nothing");
+}
+
+function showCameraButton(on) {
+  byId("camera").ariaPressed = String(on);
+  byId("camera").textContent = on ? "Stop the camera" : "Use the camera";
 }
 
 // --- hands on the page ---

@@ -35,9 +35,15 @@ export class Timeline {
     this.clear();
     byId("timeline-part").hidden = false;
     byId("timeline-hint").textContent = "looking …";
-    for await (const segment of lines("api/timeline", file, signal)) {
-      if (signal.aborted) return;
-      this.add(segment);
+    try {
+      for await (const segment of lines("api/timeline", file, signal)) {
+        if (signal.aborted) return;
+        this.add(segment);
+      }
+    } catch (error) {
+      const some = this.segments.length > 0;
+      if (!signal.aborted) byId("timeline-hint").textContent = some ? "No answer about the rest." : "No answer.";
+      throw error;
     }
     const count = this.segments.length;
     byId("timeline-hint").textContent =

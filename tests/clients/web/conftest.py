@@ -8,7 +8,9 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from clip_har.dataset import DataSet, data_set_from_folder
@@ -27,6 +29,7 @@ OPTIONS = (
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 )
+COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 Open = Callable[[str], Page]
 
 
@@ -86,6 +89,18 @@ def clip(mocap: Path, data_set: DataSet) -> Path:
 def still(mocap: Path, data_set: DataSet) -> Path:
     """A good JPEG."""
     return mocap / data_set.stills[0].path
+
+
+@pytest.fixture(scope="session")
+def coloured(movie: Callable[..., bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video that is red, green and blue for a second each: segments to the stand-in."""
+
+    def draw(index: int, width: int, height: int) -> NDArray[np.uint8]:
+        return np.full((height, width, 3), COLOURS[index], np.uint8)
+
+    path = tmp_path_factory.mktemp("coloured") / "coloured.mp4"
+    path.write_bytes(movie(3, rate=1, draw=draw))
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -1,20 +1,18 @@
 """The parts of the page that need more than a classifier, in front of stand-ins for the models."""
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from playwright.sync_api import Page, Route, expect
 
 from clients.recognizer import Recognizer
+from clip_har.container import ACCEPTED
 from server.process import RunningServer
 
 pytestmark = pytest.mark.triton
-COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
-"""A second each: the stand-in's timeline has a segment for each frame."""
 
 
 @pytest.fixture
@@ -24,16 +22,8 @@ def page(visit: Callable[[str], Page], full_site: str) -> Page:
     return page
 
 
-@pytest.fixture(scope="session")
-def coloured(movie: Callable[..., bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A video that is red, green and blue for a second each."""
-
-    def draw(index: int, width: int, height: int) -> NDArray[np.uint8]:
-        return np.full((height, width, 3), COLOURS[index], np.uint8)
-
-    path = tmp_path_factory.mktemp("coloured") / "coloured.mp4"
-    path.write_bytes(movie(3, rate=1, draw=draw))
-    return path
+def test_invitation_names_what_is_read(page: Page) -> None:
+    expect(page.locator("#invitation")).to_contain_text(ACCEPTED)
 
 
 def test_words_are_ranked_while_they_are_typed(
@@ -94,6 +84,68 @@ def test_page_that_goes_away_ends_the_work(
     page.close()
     while cancelled() == before:
         time.sleep(0.2)
+
+
+def refuse(route: Route) -> None:
+    route.fulfill(status=500, json={"error": "It broke", "kind": "fault"})
+
+
+def test_timeline_that_fails_is_not_looked_for_any_longer(page: Page, coloured: Path) -> None:
+    page.route("**/api/timeline", refuse)
+    page.set_input_files("#file", coloured)
+    expect(page.get_by_role("alert")).to_have_text("It broke")
+    expect(page.locator("#timeline-hint")).to_have_text("No answer.")
+
+
+def test_timeline_that_breaks_off_says_so(page: Page, coloured: Path) -> None:
+    segment = {"start": 0, "end": 1, "label": "red", "score": 0.9}
+    broken = "".join(f"{json.dumps(line)}\n" for line in (segment, {"error": "It broke"}))
+    page.route("**/api/timeline", lambda route: route.fulfill(body=broken))
+    page.set_input_files("#file", coloured)
+    expect(page.locator("#timeline button")).to_have_text(["red"])
+    expect(page.locator("#timeline-hint")).to_have_text("No answer about the rest.")
+
+
+def test_words_of_the_last_file_are_not_left_beside_the_next(page: Page, coloured: Path) -> None:
+    page.get_by_role("textbox", name="In your own words").fill("blue, darkening")
+    page.set_input_files("#file", coloured)
+    expect(page.locator("#words-bars li")).to_have_count(2)
+    held: list[Route] = []
+    page.route("**/api/classify?*", lambda route: held.append(route))
+    page.set_input_files("#file", coloured)
+    expect(page.locator("#seen-hint")).to_have_text("asking …")
+    expect(page.locator("#words-bars li")).to_have_count(0)
+    expect(page.locator("#words-state")).to_be_empty()
+    held[0].continue_()
+    expect(page.locator("#words-bars li")).to_have_count(2)
+
+
+def test_words_that_fail_or_are_emptied_leave_no_answer(page: Page, coloured: Path) -> None:
+    words = page.get_by_role("textbox", name="In your own words")
+    bars, state = page.locator("#words-bars li"), page.locator("#words-state")
+    words.fill("blue, darkening")
+    page.set_input_files("#file", coloured)
+    expect(state).to_contain_text("by har_zero_shot")
+    words.fill("")
+    expect(bars).to_have_count(0)
+    expect(state).to_be_empty()
+    words.fill("blue")
+    expect(bars).to_have_count(1)
+    page.route("**/api/zero-shot?*", refuse)
+    words.fill("red, blue")
+    expect(state).to_have_text("It broke")
+    expect(bars).to_have_count(0)
+
+
+def test_refused_file_has_no_times(page: Page, coloured: Path, tmp_path: Path) -> None:
+    page.set_input_files("#file", coloured)
+    expect(page.locator("#steps dt")).not_to_have_count(0)
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"this is no picture")
+    page.set_input_files("#file", bad)
+    expect(page.get_by_role("alert")).to_contain_text("Not a file that is read here")
+    for part in ("#total", "#latency", "#steps"):
+        expect(page.locator(part)).to_be_empty()
 
 
 def test_camera_is_a_stream_and_its_words_are_the_classes(page: Page) -> None:
