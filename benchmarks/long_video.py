@@ -4,30 +4,36 @@
 
 Joins test clips of the mocap data set, each repeated for 8 to 20 seconds, to one video, so that it
 is known what happens when; only clips that har_temporal names right, for it is the timeline that is
-measured. Starts a server on the repository, and sends it the video.
+measured. Starts a server on the repository, and sends it the video. Ends with an error where the
+server takes too much memory, the first segment comes too late or too few clear changes are found: a
+change is clear where both stretches are told by name.
 """
 
-import io
 import json
 import queue
-import random
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
 
 import typer
+from planted import Stretch, planted_video
 
 from clip_har.contract import END, HAR_TIMELINE, MEDIA, PROBS, START, VISION_ENCODER
 from clip_har.dataset import Clip, data_set_from_folder
 
 app = typer.Typer(add_completion=False)
-FPS, SIDE = 12, 112
+MEGABYTES = 300
+"""That the server's memory must not grow by."""
+FIRST = 0.10
+"""Share of the frames after which the first segment must have come."""
+FOUND = 0.95
+"""Least share of the clear changes that is found within a stride."""
 ACTIONS = (
     "crawling",
     "dancing",
@@ -39,52 +45,6 @@ ACTIONS = (
     "walking forwards",
 )
 """Those that can be repeated: getting up twice shows lying down in between, and a spin goes on."""
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """What happens from when to when."""
-
-    start: float
-    """Seconds."""
-    end: float
-    """Seconds."""
-    label: str
-    """The action."""
-
-
-def planted_video(
-    data: Path, clips: Sequence[Clip], minutes: float, seed: int
-) -> tuple[bytes, list[Stretch]]:
-    """An MP4 file, and what was planted in it."""
-    import av
-
-    draw = random.Random(seed)
-    file, stretches, count = io.BytesIO(), [], 0
-    with av.open(file, "w", format="mp4") as output:
-        options = {"crf": "28", "preset": "veryfast"}
-        stream = output.add_stream("libx264", rate=FPS, options=options)
-        stream.width = stream.height = SIDE
-        while count < minutes * 60 * FPS:
-            last = stretches[-1].label if stretches else None
-            clip = draw.choice([one for one in clips if one.label != last])
-            pictures = _pictures(data / clip.path)
-            start, length = count, round(draw.uniform(8, 20) * FPS)
-            for number in range(length):
-                frame = av.VideoFrame.from_ndarray(pictures[number % len(pictures)], "rgb24")
-                frame.pts, frame.time_base = count, Fraction(1, FPS)
-                output.mux(stream.encode(frame))
-                count += 1
-            stretches.append(Stretch(start / FPS, count / FPS, clip.label))
-        output.mux(stream.encode())
-    return file.getvalue(), stretches
-
-
-def _pictures(path: Path) -> list[Any]:
-    import av
-
-    with av.open(path) as video:
-        return [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
 
 
 class Memory:
@@ -206,6 +166,79 @@ def print_figures(figures: Mapping[str, float]) -> None:
         print(f"{name}: {figure:.3g}" if isinstance(figure, float) else f"{name}: {figure}")
 
 
+@dataclass(frozen=True)
+class Watched:
+    """What the server answered about a video, and what that cost."""
+
+    found: list[dict[str, Any]]
+    """Its segments."""
+    seconds: float
+    """From sending to the last answer."""
+    idle: float
+    """Megabytes before."""
+    most: float
+    """Megabytes at the peak."""
+    frames: int
+    """Frames encoded."""
+    first: float
+    """Share of them at the first segment."""
+
+
+def watched(url: str, pid: int, video: bytes) -> Watched:
+    """Sends a video to the server that has this process id."""
+    import tritonclient.grpc
+
+    with tritonclient.grpc.InferenceServerClient(url) as client:
+        idle, before = resident(pid), encoded(client)
+        memory = Memory(pid)
+        begun = time.perf_counter()
+        found = list(answers(client, video))
+        seconds = time.perf_counter() - begun
+        most = memory.stop()
+        frames = encoded(client) - before
+    first = (found[0]["encoded"] - before) / frames
+    return Watched(found, seconds, idle, most, frames, first)
+
+
+def figures_of(planted: Sequence[Stretch], seen: Watched, step: float) -> dict[str, float]:
+    """All that is printed; `step` is the seconds of a stride."""
+    sure = [named(one, seen.found) for one in planted]
+    missed = misses(planted, seen.found)
+    clear = [one for one, both in zip(missed, pairwise(sure), strict=True) if all(both)]
+    return {
+        "video: seconds": round(planted[-1].end),
+        "seconds": round(seen.seconds, 1),
+        "memory: MB idle": round(seen.idle),
+        "memory: MB more at the peak": round(seen.most - seen.idle),
+        "frames encoded": seen.frames,
+        "first segment after, share of frames encoded": seen.first,
+        "first segment after, seconds": round(seen.found[0]["after"], 1),
+        "segments planted": len(planted),
+        "segments planted that are told by name": sum(sure),
+        "segments found": len(seen.found),
+        "changes planted": len(missed),
+        "changes between two that are told by name": len(clear),
+        "of these, found within a stride": sum(one is not None and one <= step for one in clear),
+        "stride: seconds": step,
+        "median miss: seconds": median(one for one in clear if one is not None),
+        "greatest miss: seconds": max(one for one in clear if one is not None),
+    }
+
+
+def faults(figures: Mapping[str, float]) -> list[str]:
+    """What is worse than it may be."""
+    grown = figures["memory: MB more at the peak"]
+    first = figures["first segment after, share of frames encoded"]
+    clear = figures["changes between two that are told by name"]
+    found = figures["of these, found within a stride"]
+    told = {
+        f"memory grew by {grown:.0f} MB, {MEGABYTES} or more": grown >= MEGABYTES,
+        f"the first segment came after {first:.0%} of the frames, above {FIRST:.0%}": first > FIRST,
+        f"{found} of {clear} clear changes were found, below {FOUND:.0%}": found < FOUND * clear,
+    }
+    return [fault for fault, true in told.items() if true]
+
+
 @app.command()
 def main(
     repository: Annotated[Path, typer.Argument(help="Model repository of a mocap checkpoint.")],
@@ -214,9 +247,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Of what is planted.")] = 1,
     out: Annotated[Path | None, typer.Option(help="JSON file for all figures.")] = None,
 ) -> None:
-    """Measures, and prints one line a figure."""
-    import tritonclient.grpc
-
+    """Measures, prints one line a figure, and fails where one is worse than it may be."""
     from builder.triton_config import config_from_file
     from server.process import running
 
@@ -225,42 +256,18 @@ def main(
     with running(repository) as server:
         clips = named_right(server.grpc_url, data)
         video, planted = planted_video(data, clips, minutes, seed)
-        with tritonclient.grpc.InferenceServerClient(server.grpc_url) as client:
-            idle, before = resident(server.pid), encoded(client)
-            memory = Memory(server.pid)
-            begun = time.perf_counter()
-            found = list(answers(client, video))
-            seconds = time.perf_counter() - begun
-            most = memory.stop()
-            frames = encoded(client) - before
-    both = [named(one, found) and named(other, found) for one, other in pairwise(planted)]
-    missed = misses(planted, found)
-    clear = [one for one, sure in zip(missed, both, strict=True) if sure]
-    step = stride / rate
+        seen = watched(server.grpc_url, server.pid, video)
     figures = {
-        "video: seconds": round(planted[-1].end),
         "video: MB": round(len(video) / 1e6, 1),
         "clips named right": len(clips),
-        "seconds": round(seconds, 1),
-        "memory: MB idle": round(idle),
-        "memory: MB more at the peak": round(most - idle),
-        "frames encoded": frames,
-        "first segment after, share of frames encoded": (found[0]["encoded"] - before) / frames,
-        "first segment after, seconds": round(found[0]["after"], 1),
-        "segments planted": len(planted),
-        "segments planted that are told by name": sum(named(one, found) for one in planted),
-        "segments found": len(found),
-        "changes planted": len(missed),
-        "changes between two that are told by name": len(clear),
-        "of these, found within a stride": sum(one is not None and one <= step for one in clear),
-        "stride: seconds": step,
-        "median miss: seconds": median(one for one in clear if one is not None),
-        "greatest miss: seconds": max(one for one in clear if one is not None),
+        **figures_of(planted, seen, stride / rate),
     }
     print_figures(figures)
     if out:
-        segments = {"planted": [asdict(one) for one in planted], "found": found}
+        segments = {"planted": [asdict(one) for one in planted], "found": seen.found}
         out.write_text(json.dumps(figures | segments, indent=1) + "\n")
+    if worse := faults(figures):
+        sys.exit(f"error: {'; '.join(worse)}.")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import asyncio
 import io
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
@@ -85,6 +85,35 @@ def difference(one: Sequence[Scores], other: Sequence[Scores]) -> float:
     return max(abs(a[label] - b[label]) for a, b in zip(one, other, strict=True) for label in a)
 
 
+def figures_of(
+    films: Sequence[Sequence[bytes]], alone: Any, told: Any, waited: Any, runs: int
+) -> dict[str, float]:
+    """All that is printed of what `together` gives; `runs` are the frames that were encoded."""
+    spent = 1000 * np.concatenate(waited)
+    return {
+        "cameras": len(films),
+        "frames a second of each": RATE,
+        "frames sent, alone and together": 2 * sum(map(len, films)),
+        "frames encoded": runs,
+        "answers together": sum(map(len, told)),
+        "answered before the next frame was due": float((spent < 1000 / RATE).mean()),
+        "ms from a frame's due time to its answer, p50": float(np.median(spent)),
+        "p95": float(np.percentile(spent, 95)),
+        "most": float(spent.max()),
+        "largest difference of a score, together and alone": max(map(difference, alone, told)),
+        "least difference of another camera": min(difference(alone[0], one) for one in alone[1:]),
+    }
+
+
+def mixed_up(figures: Mapping[str, float]) -> bool:
+    """Whether an answer is another stream's, or a frame was not encoded once."""
+    return (
+        figures["largest difference of a score, together and alone"] > TOLERANCE
+        or figures["least difference of another camera"] <= TOLERANCE
+        or figures["frames encoded"] != figures["frames sent, alone and together"]
+    )
+
+
 @app.command()
 def main(
     repository: Annotated[Path, typer.Argument(help="Model repository of a mocap checkpoint.")],
@@ -102,7 +131,6 @@ def main(
         film(data, random.Random(number).sample(paths, len(paths)), seconds)
         for number in range(cameras)
     ]
-    sent = sum(map(len, films))
     with (
         running(repository) as server,
         tritonclient.grpc.InferenceServerClient(server.grpc_url) as client,
@@ -110,24 +138,9 @@ def main(
         before = encoded(client)
         alone, told, waited = asyncio.run(together(server.grpc_url, films))
         runs = encoded(client) - before
-    spent = 1000 * np.concatenate(waited)
-    mixed = max(map(difference, alone, told))
-    apart = min(difference(alone[0], one) for one in alone[1:])
-    figures = {
-        "cameras": cameras,
-        "frames a second of each": RATE,
-        "frames sent, alone and together": 2 * sent,
-        "frames encoded": runs,
-        "answers together": sum(map(len, told)),
-        "answered before the next frame was due": float((spent < 1000 / RATE).mean()),
-        "ms from a frame's due time to its answer, p50": float(np.median(spent)),
-        "p95": float(np.percentile(spent, 95)),
-        "most": float(spent.max()),
-        "largest difference of a score, together and alone": mixed,
-        "least difference of another camera": apart,
-    }
+    figures = figures_of(films, alone, told, waited, runs)
     print_figures(figures)
-    if mixed > TOLERANCE or apart <= TOLERANCE or runs != 2 * sent:
+    if mixed_up(figures):
         sys.exit("error: streams were mixed up, or frames were not encoded once each.")
 
 

@@ -139,8 +139,7 @@ def write_repository(
         config = config_from_source(source / CONFIG_FILE, model, spec.sizes)
         if model in graphs:
             _add_graph(config, graphs[model], folder / VERSION)
-        for group in config.instance_group:
-            group.count = group.count or counts.get(model, 1)
+        _set_processes(config, counts.get(model, 1))
         for name, value in parameters.get(model, {}).items():
             set_parameter(config, name, value)
         if model is TEXT_EMBEDDER:
@@ -162,6 +161,11 @@ def _add_graph(config: ModelConfig, served: ServedGraph, version: Path) -> None:
         settings = {**settings, FRAMES_PER_RUN: str(served.frames_per_run)}
     set_engine(config, engine.backend, engine.file, settings, gpu=served.on_gpu)
     copy_served(served.file, version)
+
+
+def _set_processes(config: ModelConfig, count: int) -> None:
+    for group in config.instance_group:
+        group.count = group.count or count
 
 
 def _write_element(file: Path, content: bytes) -> None:
