@@ -255,8 +255,14 @@ def main(
     rate, stride = (float(parameters[key].string_value) for key in ("frame_rate", "stride"))
     with running(repository) as server:
         clips = named_right(server.grpc_url, data)
+        if not clips:
+            sys.exit(
+                "error: har_temporal names no test clip right: take a trained checkpoint's build."
+            )
         video, planted = planted_video(data, clips, minutes, seed)
         seen = watched(server.grpc_url, server.pid, video)
+    if not seen.found:
+        sys.exit(f"error: no segment was found in {minutes:g} minutes.")
     figures = {
         "video: MB": round(len(video) / 1e6, 1),
         "clips named right": len(clips),

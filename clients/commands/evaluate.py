@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from clients.address import DEFAULT_URLS
 from clients.commands.options import TopK
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ def evaluate(
     reference: Annotated[
         Path | None, typer.Option(help="The builder's own answers, to measure parity against.")
     ] = None,
-    grpc_url: Annotated[str, typer.Option(help="HOST:PORT for gRPC.")] = "127.0.0.1:8001",
-    http_url: Annotated[str, typer.Option(help="HOST:PORT for HTTP.")] = "127.0.0.1:8000",
+    grpc_url: Annotated[str, typer.Option(help="HOST:PORT for gRPC.")] = DEFAULT_URLS["grpc"],
+    http_url: Annotated[str, typer.Option(help="HOST:PORT for HTTP.")] = DEFAULT_URLS["http"],
     top_k: TopK = 3,
 ) -> None:
     """Measure the served models on the held-out part of a data set, over gRPC and over HTTP.
