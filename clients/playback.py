@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clip_har.container import PICTURE_SUFFIXES
+from clip_har.kinds import PICTURE_SUFFIXES
 
 CAMERA = "/dev/video"
 """What the path of a webcam begins with on Linux."""

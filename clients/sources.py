@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from clients.errors import InvalidMedia
 from clients.query import MESSAGE_BYTES
-from clip_har.container import PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from clip_har.kinds import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     from PIL.Image import Image

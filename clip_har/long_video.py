@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from clip_har.container import Kind
+from clip_har.kinds import Kind
 from clip_har.limits import Limits, MediaError
 from clip_har.preprocess import Pixels
 from clip_har.video import (

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from clip_har.container import PICTURES, kind_of
+from clip_har.container import kind_of
+from clip_har.kinds import PICTURES
 from clip_har.limits import Limits, MediaError, MediaSettings
 from clip_har.picture import Picture
 from clip_har.preprocess import Pixels, pixels_from_image, rgb_from_image

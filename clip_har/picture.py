@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clip_har.container import Kind
+from clip_har.kinds import Kind
 from clip_har.limits import Limits, MediaError
 from clip_har.sampling import Timeline
 

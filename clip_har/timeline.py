@@ -11,7 +11,8 @@ from typing import TypeVar
 from pydantic import Field
 
 from clip_har.calls import Ask
-from clip_har.container import PICTURES, kind_of
+from clip_har.container import kind_of
+from clip_har.kinds import PICTURES
 from clip_har.limits import Limits, MediaError
 from clip_har.long_video import LongVideo
 from clip_har.picture import Picture

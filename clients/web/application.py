@@ -19,7 +19,6 @@ from clients.web.camera import camera
 from clients.web.guard import Guard
 from clients.web.triton import Triton
 from clients.web.upload import upload
-from clip_har.container import ACCEPTED
 from clip_har.contract import (
     HAR_BASE,
     HAR_ENSEMBLE,
@@ -28,6 +27,7 @@ from clip_har.contract import (
     HAR_TIMELINE,
     HAR_ZERO_SHOT,
 )
+from clip_har.kinds import ACCEPTED
 
 PAGE = Path(__file__).parent / "page"
 CLASSIFIERS = {model.name: model for model in (HAR_TEMPORAL, HAR_ENSEMBLE, HAR_BASE)}

@@ -4,7 +4,8 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from clip_har.container import Kind, kind_of
+from clip_har.container import kind_of
+from clip_har.kinds import Kind
 from clip_har.limits import Limits, MediaError
 from clip_har.media import clip_from_media
 from clip_har.sampling import every_frame

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clip_har.container import Kind, kind_of
+from clip_har.container import kind_of
 from clip_har.dataset import SplitName
+from clip_har.kinds import Kind
 from clip_har.limits import MediaError
 from clip_har.product import write_whole
 from training.importers.class_names import ClassNames, class_names, class_names_from_file

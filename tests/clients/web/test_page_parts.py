@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from clients.recognizer import Recognizer
-from clip_har.container import ACCEPTED
+from clip_har.kinds import ACCEPTED
 from server.process import RunningServer
 
 pytestmark = pytest.mark.triton
