@@ -9,7 +9,6 @@ CPU_INFO = Path("/proc/cpuinfo")
 BF16_FLAGS = ("avx512_bf16", "amx_bf16")
 ONEDNN_INT8_FLAGS = ("avx512bw", "avx_vnni", "amx_int8")
 """One of these is what oneDNN, under OpenVINO and PyTorch, has fast int8 products for."""
-
 INT8_FLAGS = ("avx512_vnni", "avx_vnni", "amx_int8")
 """One of these adds products of bytes in 32 bits; without, sums of two are cut at 16."""
 

@@ -163,14 +163,14 @@ class Court:
         if runnable:
             batch, single = (self.judge.feeds(model, rows) for rows in (self.profile.batch, 1))
             opened = {REFERENCE: self._reference(model)} | runnable
-            speeds = measured_speeds(opened, self.threads, batch, single, self.profile.batch)
+            measured = measured_speeds(opened, self.threads, batch, single, self.profile.batch)
+            speeds = {name: measured[name] for name in runnable}
             sizes = {name: sizes[name] for name in runnable}
         goal = self.profile.goal if runnable else "size"
         best = best_candidate(goal, speeds, sizes)
         reason = reason_for(best, goal, speeds, sizes)
-        measured = {name: speeds.get(name) if name in runnable else None for name in trials}
         return [
-            replace(trial, speed=measured[name], chosen=reason if name == best else "")
+            replace(trial, speed=speeds.get(name), chosen=reason if name == best else "")
             for name, trial in trials.items()
         ]
 

@@ -35,7 +35,7 @@ def staged(target: Path) -> Generator[Path]:
 
 def replace_folder(new: Path, target: Path) -> None:
     """Renames `new` to `target`; an older `target` is moved aside first and deleted last."""
-    old = target.with_name(f".{target.name}.old")
+    old = _aside(target)
     shutil.rmtree(old, ignore_errors=True)
     try:
         if target.exists():
@@ -49,9 +49,14 @@ def replace_folder(new: Path, target: Path) -> None:
 
 def restore_folder(target: Path) -> None:
     """Brings back what was moved aside and never replaced, be it that the machine went down."""
-    old = target.with_name(f".{target.name}.old")
+    old = _aside(target)
     if old.exists() and not target.exists():
         old.rename(target)
+
+
+def _aside(target: Path) -> Path:
+    """Where an older folder is while the new one takes its name."""
+    return target.with_name(f".{target.name}.old")
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
