@@ -181,7 +181,7 @@ class Watched:
     frames: int
     """Frames encoded."""
     first: float
-    """Share of them at the first segment."""
+    """Share of them at the first segment; all of them where there is none."""
 
 
 def watched(url: str, pid: int, video: bytes) -> Watched:
@@ -196,7 +196,7 @@ def watched(url: str, pid: int, video: bytes) -> Watched:
         seconds = time.perf_counter() - begun
         most = memory.stop()
         frames = encoded(client) - before
-    first = (found[0]["encoded"] - before) / frames
+    first = (found[0]["encoded"] - before) / frames if found else 1.0
     return Watched(found, seconds, idle, most, frames, first)
 
 
