@@ -12,7 +12,6 @@ from builder.engines.engine import Engine, runs_on_gpu
 from builder.engines.plan_file import NOTE_FILE
 from builder.triton_config import (
     CONFIG_FILE,
-    FRAMES_PER_RUN,
     ModelConfig,
     config_from_file,
     config_from_source,
@@ -24,11 +23,13 @@ from builder.triton_config import (
     text_from_config,
 )
 from clip_har.contract import (
+    FRAMES_PER_RUN,
     HAR_BASE,
     HAR_ENSEMBLE,
     HAR_STREAM,
     HAR_TIMELINE,
     LABELS_FILE,
+    LANES,
     MIXTURE,
     PREPROCESS,
     PUBLIC_MODELS,
@@ -76,6 +77,8 @@ class ServedGraph:
     """CPU threads of a run."""
     frames_per_run: int = 0
     """Frames that run together on a CPU; 0: as many as come together."""
+    lanes: int = 1
+    """Runs side by side on a CPU, where several requests wait."""
 
     @property
     def on_gpu(self) -> bool:
@@ -159,6 +162,8 @@ def _add_graph(config: ModelConfig, served: ServedGraph, version: Path) -> None:
     engine, settings = served.engine, served.engine.parameters(served.threads)
     if served.frames_per_run:
         settings = {**settings, FRAMES_PER_RUN: str(served.frames_per_run)}
+    if served.lanes > 1:
+        settings = {**settings, LANES: str(served.lanes)}
     set_engine(config, engine.backend, engine.file, settings, gpu=served.on_gpu)
     copy_served(served.file, version)
 

@@ -1,6 +1,6 @@
 """A build under way: which engine serves which graph."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,9 @@ from clip_har.dataset import DataSet
 
 RUN_CLIPS = (1, 2, 4)
 """Clips of a run that are tried; a clip alone is many frames, so more seldom pay."""
+SIDE_BY_SIDE = 2
+"""Runs of the encoder at once for a profile that wants throughput. More would each have fewer
+cores, which few requests could not fill; and the weights lie in memory once more for them."""
 
 
 @dataclass
@@ -87,8 +90,11 @@ class Selection:
             if trial.speed and not runs_on_gpu(engine.name):
                 threads = trial.speed.threads
             used = threads if model in SHARED_GRAPHS else min(threads, 1)
-            together = self.frames_per_run if model is VISION_ENCODER else 0
-            graphs[model] = ServedGraph(engine, made.file, used, together)
+            graphs[model] = ServedGraph(engine, made.file, used)
+        encoder = graphs[VISION_ENCODER]
+        wanted = self.court.profile.goal == "throughput" and encoder.threads >= SIDE_BY_SIDE
+        lanes = SIDE_BY_SIDE if wanted else 1
+        graphs[VISION_ENCODER] = replace(encoder, frames_per_run=self.frames_per_run, lanes=lanes)
         return graphs
 
     def session(self, model: ServedModel) -> Session:

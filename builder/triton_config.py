@@ -4,12 +4,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from clip_har.contract import LABELS_FILE, ServedModel, TensorSpec
+from clip_har.contract import FRAMES_PER_RUN, LABELS_FILE, ServedModel, TensorSpec
 from clip_har.place import CALL, Place, place_from_text
 
 CONFIG_FILE = "config.pbtxt"
-FRAMES_PER_RUN = "frames_per_run"
-"""Parameter that our drop-in backends read and Triton's C++ ones pass over."""
 ModelConfig = Any
 """Triton's protobuf message, which tritonclient ships without types."""
 

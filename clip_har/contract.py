@@ -122,3 +122,10 @@ MODELS = (PREPROCESS, RESIZE, TEXT_EMBEDDER, *GRAPHS, *PUBLIC_MODELS)
 
 LABELS_FILE = "labels.txt"
 """File in a classifier's folder: one class name a line, in the order of PROBS."""
+
+FRAMES_PER_RUN = "frames_per_run"
+"""Parameter of a graph on a CPU: frames that run together at most, a request's own aside; 0 where
+nothing bounds them. More at once may be slower: they outgrow the CPU's caches."""
+LANES = "lanes"
+"""Parameter of a graph on a CPU: runs side by side where several requests wait, each on its share
+of the threads; 0 or 1 for one run at a time."""

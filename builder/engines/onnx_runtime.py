@@ -16,7 +16,6 @@ from builder.engines.engine import (
     Session,
     Tensors,
 )
-from builder.precision import quantizes
 
 # Read when the library loads: later is too late to keep its telemetry file from appearing.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -76,6 +75,9 @@ class OnnxRuntime:
     def describe(self, file: Path) -> Description:
         """Any CPU runs it; of int8, what its answers were proved with is told."""
         self.open(file, 1)
+        # Needs onnx, which a server's environment, where benchmarks open engines, has not.
+        from builder.precision import quantizes
+
         flags = flags_of_proof(INT8_FLAGS) if quantizes(file) else ()
         return Description(self.name, self.version(), cpu_flags=flags)
 

@@ -29,7 +29,6 @@ from builder.engines.engine import (
     Session,
     Tensors,
 )
-from builder.precision import quantizes
 
 PROBE = (
     "import sys, openvino; openvino.Core().compile_model(sys.argv[1], 'CPU').create_infer_request()"
@@ -133,6 +132,9 @@ class OpenVino:
     def describe(self, file: Path) -> Description:
         """Any CPU runs it; what it was measured with is told."""
         self.open(file, 1)
+        # Needs onnx, which a server's environment, where benchmarks open engines, has not.
+        from builder.precision import quantizes
+
         flags = flags_of_proof((*BF16_FLAGS, *(INT8_FLAGS if quantizes(file) else ())))
         return Description(self.name, self.version(), cpu_flags=flags)
 

@@ -8,19 +8,23 @@ one request, R the rows of all requests that run together.
 # pyright: basic
 
 import json
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import triton_python_backend_utils as pb_utils  # pyright: ignore[reportMissingImports]
 
-from server.backends.model_settings import Table, check_cpu, frames_per_run, parameters_of
-
-Arrays = dict[str, Any]
-"""numpy arrays by tensor name."""
+from clip_har.contract import FRAMES_PER_RUN, LANES
+from server.backends.lanes import Lanes
+from server.backends.model_settings import (
+    Table,
+    check_cpu,
+    number_of,
+    parameters_of,
+)
+from server.backends.runs import Arrays, RunLimits, Waiting
 
 
 class Graph(Protocol):
@@ -43,8 +47,11 @@ class BatchedModel(ABC):
         return config
 
     @abstractmethod
-    def open(self, config: Table, version: Path) -> Graph:
-        """Opens the graph in a version's folder; raises any error where it cannot be served."""
+    def open(self, config: Table, version: Path, lanes: int) -> Sequence[Graph]:
+        """Opens the graph in a version's folder so often that it can run in each lane at once.
+
+        All lanes together have the threads of `config`. Raises any error where it cannot be served.
+        """
 
     def worded(self, message: str) -> str:
         """A message of the library, on one line, as Triton's C++ backend words it."""
@@ -57,82 +64,84 @@ class BatchedModel(ABC):
         try:
             _check_memory_exchange()
             check_cpu(args["model_instance_kind"])
-            self.frames_per_run = frames_per_run(parameters_of(self.config))
+            parameters = parameters_of(self.config)
+            rows = max(1, int(self.config["max_batch_size"]))
+            self.limits = RunLimits(rows, number_of(parameters, FRAMES_PER_RUN))
+            lanes = number_of(parameters, LANES)
             version = Path(args["model_repository"], args["model_version"])
-            self.graph = self.open(self.config, version)
+            (self.graph,) = self.open(self.config, version, 1)
+            self.lanes = None
+            if lanes > 1:
+                self.lanes = Lanes(
+                    self.open(self.config, version, lanes), self.limits, self._answer_run
+                )
         except Exception as error:
             line = self._one_line(error)
             raise pb_utils.TritonModelException(f"model '{args['model_name']}': {line}") from None
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answers every request, with as few runs of the graph as their shapes and the parameter
-        `frames_per_run` allow.
+        `frames_per_run` allow. A request that is alone has all threads.
 
-        What is not in the last run is answered at once, and is None in what is returned.
+        With `lanes`, requests that come together run side by side, and this returns as soon as a
+        lane is free for those that come next: all that is still to be answered is None in what is
+        returned, and so is what is not in the last run.
         """
-        feeds = [self._feed(request) for request in requests]
-        *runs, last = self._runs(feeds)
-        for members in runs:
-            for index, answer in self._answered(requests, feeds, members):
-                sender = requests[index].get_response_sender()
+        waiting = [self._taken(request) for request in requests]
+        if self.lanes and not (len(requests) == 1 and self.lanes.idle):
+            self.lanes.add(waiting)
+            return [None] * len(requests)
+        *runs, last = self.limits.runs(waiting)
+        for run in runs:
+            self._answer_run(self.graph, run)
+        answers = dict(zip(last, self._answers(self.graph, last), strict=True))
+        return [answers.get(one) for one in waiting]
+
+    def finalize(self) -> None:
+        """Triton unloads the model: all answers go out before."""
+        if self.lanes:
+            self.lanes.close()
+
+    def _answer_run(self, graph: Graph, run: Sequence[Waiting]) -> None:
+        for one, answer in zip(run, self._answers(graph, run), strict=True):
+            try:
+                sender = one.request.get_response_sender()
                 sender.send(answer, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
-        answers = dict(self._answered(requests, feeds, last))
-        return [answers.get(index) for index in range(len(requests))]
+            except Exception as error:  # the others' answers must still go out
+                pb_utils.Logger.log_error(f"an answer could not be sent: {self._one_line(error)}")
 
-    def _answered(
-        self, requests: Sequence[Any], feeds: Sequence[Arrays], members: Sequence[int]
-    ) -> Iterator[tuple[int, Any]]:
-        """The response to each of the requests that run together, by its place."""
-        names = [requests[index].requested_output_names() for index in members]
-        answers = self._answers([feeds[index] for index in members], names)
-        return zip(members, answers, strict=True)
-
-    def _runs(self, feeds: Sequence[Arrays]) -> Iterator[list[int]]:
-        """The requests of each run, as places in `feeds`."""
-        groups: dict[object, list[int]] = {}
-        for index, feed in enumerate(feeds):
-            groups.setdefault(_row_shapes(feed) if self.graph.joins else index, []).append(index)
-        for members in groups.values():
-            run: list[int] = []
-            frames = 0
-            for index in members:
-                more = _frames(feeds[index]) if self.frames_per_run else 0
-                if run and frames + more > self.frames_per_run:
-                    yield run
-                    run, frames = [], 0
-                run.append(index)
-                frames += more
-            yield run
-
-    def _feed(self, request: Any) -> Arrays:
+    def _taken(self, request: Any) -> Waiting:
         names = [tensor["name"] for tensor in self.config["input"]]
         found = {name: pb_utils.get_input_tensor_by_name(request, name) for name in names}
         # An optional input may be missing.
-        return {name: tensor.as_numpy() for name, tensor in found.items() if tensor is not None}
+        feed = {name: tensor.as_numpy() for name, tensor in found.items() if tensor is not None}
+        return Waiting(request, feed, self.graph.joins)
 
-    def _answers(self, feeds: Sequence[Arrays], names: Sequence[Sequence[str]]) -> list[Any]:
-        """The responses to requests of one row shape; one bad request fails alone."""
+    def _answers(self, graph: Graph, run: Sequence[Waiting]) -> list[Any]:
+        """The responses to the requests of a run; one bad request fails alone."""
+        wanted = [one.request.requested_output_names() for one in run]
         try:
-            parts = self._run(feeds, sorted({name for wanted in names for name in wanted}))
+            parts = self._run(
+                graph,
+                [one.feed for one in run],
+                sorted({name for names in wanted for name in names}),
+            )
         except Exception as error:
-            if len(feeds) == 1:
+            if len(run) == 1:
                 failure = pb_utils.TritonError(self._one_line(error))
                 return [pb_utils.InferenceResponse(error=failure)]
-            return [
-                self._answers([feed], [wanted])[0]
-                for feed, wanted in zip(feeds, names, strict=True)
-            ]
+            return [self._answers(graph, [one])[0] for one in run]
         return [
-            pb_utils.InferenceResponse([pb_utils.Tensor(name, part[name]) for name in wanted])
-            for part, wanted in zip(parts, names, strict=True)
+            pb_utils.InferenceResponse([pb_utils.Tensor(name, part[name]) for name in names])
+            for part, names in zip(parts, wanted, strict=True)
         ]
 
-    def _run(self, feeds: Sequence[Arrays], names: Sequence[str]) -> list[Arrays]:
+    def _run(self, graph: Graph, feeds: Sequence[Arrays], names: Sequence[str]) -> list[Arrays]:
         """Runs the graph once on the rows of all feeds and gives each feed its rows back."""
         joined = feeds[0]
         if len(feeds) > 1:
             joined = {name: np.concatenate([feed[name] for feed in feeds]) for name in joined}
-        outputs = self.graph.run(joined, names)  # name -> (R, ...)
+        outputs = graph.run(joined, names)  # name -> (R, ...)
         if not self.batches:
             return [outputs]
         rows = [len(next(iter(feed.values()))) for feed in feeds]  # B of each
@@ -159,12 +168,3 @@ def _check_memory_exchange() -> None:
             f"numpy {np.__version__} corrupts every tensor in this Triton; "
             "install numpy<2 in the Python environment that serves."
         )
-
-
-def _frames(feed: Arrays) -> int:
-    """Frames of a request whose first input is (B, T, ...)."""
-    return math.prod(next(iter(feed.values())).shape[:2])
-
-
-def _row_shapes(feed: Arrays) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    return tuple((name, array.shape[1:]) for name, array in feed.items())

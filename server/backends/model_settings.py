@@ -48,14 +48,11 @@ def parameters_of(config: Table) -> dict[str, str]:
     return {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
 
 
-def frames_per_run(parameters: dict[str, str]) -> int:
-    """Frames that run together at most, a request's own aside; 0 where nothing bounds them.
-
-    More at once may be slower: they outgrow the CPU's caches. Raises ValueError.
-    """
-    text = parameters.get("frames_per_run", "0")
+def number_of(parameters: dict[str, str], key: str) -> int:
+    """A parameter that is a whole number, 0 where it is missing; raises ValueError."""
+    text = parameters.get(key, "0")
     if not text.isdecimal():
-        raise ValueError(f"parameter frames_per_run must be a whole number, but is {text!r}.")
+        raise ValueError(f"parameter {key} must be a whole number, but is {text!r}.")
     return int(text)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from model_config import check_file, check_tensors
 
-from server.backends.batched_model import Arrays, BatchedModel
+from server.backends.batched_model import BatchedModel
 from server.backends.model_settings import (
     Table,
     check_features,
@@ -24,20 +24,24 @@ from server.backends.model_settings import (
     graph_path,
     parameters_of,
 )
+from server.backends.runs import Arrays
 
 
 class TritonPythonModel(BatchedModel):
     """One instance of one model: an ONNX Runtime session on the CPU."""
 
-    def open(self, config: Table, version: Path) -> "OnnxGraph":
-        """Opens the graph; raises ValueError, or ONNX Runtime's own error."""
+    def open(self, config: Table, version: Path, lanes: int) -> list["OnnxGraph"]:
+        """One session for all lanes: each runs it on the session's threads and on its own.
+
+        Raises ValueError, or ONNX Runtime's own error.
+        """
         check_features(config, "ONNX Runtime")
         path = graph_path(config, version, "model.onnx")
         path = path / "model.onnx" if path.is_dir() else path
         check_file(path)
-        session = _open_session(path, config)
+        session = _open_session(path, config, lanes)
         check_tensors(config, session)
-        return OnnxGraph(session, config)
+        return [OnnxGraph(session, config) for _ in range(lanes)]
 
     def worded(self, message: str) -> str:
         """ONNX Runtime's errors as Triton's C++ backend words them, ours as they are."""
@@ -73,14 +77,17 @@ class OnnxGraph:
         return array if array.ndim else array.reshape(self.dims[name])
 
 
-def _open_session(path: Path, config: Table) -> Any:
+def _open_session(path: Path, config: Table, lanes: int) -> Any:
     # Read when the library loads: later is too late to keep its telemetry file from appearing.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime as ort
 
     parameters = parameters_of(config)
     options = ort.SessionOptions()
-    options.intra_op_num_threads = _whole_number(parameters, "intra_op_thread_count")
+    threads = _whole_number(parameters, "intra_op_thread_count")
+    if lanes > 1:
+        threads = max(1, (threads or len(os.sched_getaffinity(0))) // lanes)
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = _whole_number(parameters, "inter_op_thread_count")
     if _switch(parameters, "execution_mode", False):
         options.execution_mode = ort.ExecutionMode.ORT_PARALLEL

@@ -19,8 +19,9 @@ import triton_python_backend_utils as pb_utils  # pyright: ignore[reportMissingI
 from device import Options, properties_of
 from fitting import fitted, with_any_batch
 
-from server.backends.batched_model import Arrays, BatchedModel
+from server.backends.batched_model import BatchedModel
 from server.backends.model_settings import Table, check_features, graph_path, parameters_of
+from server.backends.runs import Arrays
 
 UNPINNED = {"ENABLE_CPU_PINNING": "NO"}
 """Left alone, OpenVINO ties its threads to cores, in every process to the first ones: instances
@@ -30,8 +31,11 @@ would share a core while others idle, and wait there for whoever decodes."""
 class TritonPythonModel(BatchedModel):
     """One instance of one model: an OpenVINO inference request on the CPU."""
 
-    def open(self, config: Table, version: Path) -> "OpenVINOGraph":
-        """Opens the graph; raises ValueError, or OpenVINO's own RuntimeError."""
+    def open(self, config: Table, version: Path, lanes: int) -> list["OpenVINOGraph"]:
+        """One compiled model with a stream for each lane.
+
+        Raises ValueError, or OpenVINO's own RuntimeError.
+        """
         check_features(config, "OpenVINO")
         path = graph_path(config, version, "model.xml")
         options = Options.of(parameters_of(config))
@@ -46,10 +50,13 @@ class TritonPythonModel(BatchedModel):
             )
         if max_batch and options.pads and not options.fixes_batch:
             model = with_any_batch(model)
-        core.set_property(options.device, properties_of(parameters_of(config)) | UNPINNED)
+        streams = {"NUM_STREAMS": str(lanes)} if lanes > 1 else {}
+        properties = properties_of(parameters_of(config)) | UNPINNED | streams
+        core.set_property(options.device, properties)
         automatic = {"ALLOW_AUTO_BATCHING": max_batch > 0 and not options.fixes_batch}
-        request = core.compile_model(model, options.device, automatic).create_infer_request()
-        return OpenVINOGraph(request, max_batch, options)
+        compiled = core.compile_model(model, options.device, automatic)
+        requests = [compiled.create_infer_request() for _ in range(lanes)]
+        return [OpenVINOGraph(request, max_batch, options) for request in requests]
 
     def worded(self, message: str) -> str:
         """OpenVINO's errors without the places in its source, ours as they are."""
