@@ -110,8 +110,8 @@ class Rival:
 
     def close(self) -> None:
         """Ends it."""
-        self.process.kill()
-        self.process.wait()
+        with self.process:
+            self.process.kill()
 
 
 @app.command()

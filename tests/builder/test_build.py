@@ -54,6 +54,18 @@ def test_a_changed_profile_builds_again(base_product: Path, build_base: BuildBas
     assert build_base(base_product).fresh
 
 
+def test_a_profile_for_throughput_has_the_encoder_run_side_by_side(
+    base_product: Path, build_base: BuildBase
+) -> None:
+    config = base_product / "model_repository" / "vision_encoder" / "config.pbtxt"
+    lanes = 'key: "lanes"\n  value {\n    string_value: "2"'
+    assert "lanes" not in config.read_text()  # its profile wants an early answer
+    build_base(base_product, goal="throughput", threads=(2,))
+    assert lanes in config.read_text()
+    build_base(base_product, goal="throughput", threads=(1,))
+    assert "lanes" not in config.read_text()
+
+
 def test_a_lost_manifest_of_inputs_builds_again(base_product: Path, build_base: BuildBase) -> None:
     (base_product / "inputs.json").unlink()
     assert build_base(base_product).fresh
