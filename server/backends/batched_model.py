@@ -87,7 +87,7 @@ class BatchedModel(ABC):
         lane is free for those that come next: all that is still to be answered is None in what is
         returned, and so is what is not in the last run.
         """
-        waiting = [self._taken(request) for request in requests]
+        waiting = [self._waiting(request) for request in requests]
         if self.lanes and not (len(requests) == 1 and self.lanes.idle):
             self.lanes.add(waiting)
             return [None] * len(requests)
@@ -107,10 +107,10 @@ class BatchedModel(ABC):
             try:
                 sender = one.request.get_response_sender()
                 sender.send(answer, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
-            except Exception as error:  # the others' answers must still go out
+            except Exception as error:  # this answer is lost, the others must still go out
                 pb_utils.Logger.log_error(f"an answer could not be sent: {self._one_line(error)}")
 
-    def _taken(self, request: Any) -> Waiting:
+    def _waiting(self, request: Any) -> Waiting:
         names = [tensor["name"] for tensor in self.config["input"]]
         found = {name: pb_utils.get_input_tensor_by_name(request, name) for name in names}
         # An optional input may be missing.
@@ -120,21 +120,18 @@ class BatchedModel(ABC):
     def _answers(self, graph: Graph, run: Sequence[Waiting]) -> list[Any]:
         """The responses to the requests of a run; one bad request fails alone."""
         wanted = [one.request.requested_output_names() for one in run]
+        needed = sorted({name for names in wanted for name in names})
         try:
-            parts = self._run(
-                graph,
-                [one.feed for one in run],
-                sorted({name for names in wanted for name in names}),
-            )
+            parts = self._run(graph, [one.feed for one in run], needed)
+            return [
+                pb_utils.InferenceResponse([pb_utils.Tensor(name, part[name]) for name in names])
+                for part, names in zip(parts, wanted, strict=True)
+            ]
         except Exception as error:
-            if len(run) == 1:
-                failure = pb_utils.TritonError(self._one_line(error))
-                return [pb_utils.InferenceResponse(error=failure)]
-            return [self._answers(graph, [one])[0] for one in run]
-        return [
-            pb_utils.InferenceResponse([pb_utils.Tensor(name, part[name]) for name in names])
-            for part, names in zip(parts, wanted, strict=True)
-        ]
+            if len(run) > 1:
+                return [self._answers(graph, [one])[0] for one in run]
+            failure = pb_utils.TritonError(self._one_line(error))
+            return [pb_utils.InferenceResponse(error=failure)]
 
     def _run(self, graph: Graph, feeds: Sequence[Arrays], names: Sequence[str]) -> list[Arrays]:
         """Runs the graph once on the rows of all feeds and gives each feed its rows back."""

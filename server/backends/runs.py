@@ -29,8 +29,8 @@ class Waiting:
 
     @property
     def frames(self) -> int:
-        """B x T, where the first input is (B, T, ...)."""
-        return math.prod(next(iter(self.feed.values())).shape[:2])
+        """B x T, where the first input is (B, T, ...); inputs may all be optional and missing."""
+        return next((math.prod(array.shape[:2]) for array in self.feed.values()), 0)
 
     def fits(self, other: "Waiting") -> bool:
         """Whether both have rows of one shape."""

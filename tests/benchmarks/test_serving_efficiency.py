@@ -1,4 +1,4 @@
-"""The rival that a server is measured against does the server's work, in the server's environment."""
+"""The rival that a server is measured against does the same work in the same environment."""
 
 import shutil
 from importlib import import_module

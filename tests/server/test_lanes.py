@@ -47,6 +47,11 @@ def test_what_cannot_join_runs_alone():
     assert RunLimits(8, 0).first_run(several[:1], 8) == ([several[0]], False)
 
 
+def test_a_request_without_inputs_is_a_run():
+    empty = Waiting(object(), {}, joins=False)
+    assert list(RunLimits(1, 0).runs([empty])) == [[empty]]
+
+
 class Work:
     """Runs that last until they are let go."""
 
@@ -75,8 +80,8 @@ class Work:
 
 
 @contextmanager
-def two_lanes(work: Work, limits: RunLimits = RunLimits(8, 0)) -> Generator[Lanes[str]]:
-    lanes = Lanes(["left", "right"], limits, work)
+def two_lanes(work: Work, rows: int = 8) -> Generator[Lanes[str]]:
+    lanes = Lanes(["left", "right"], RunLimits(rows, 0), work)
     try:
         yield lanes
     finally:
@@ -135,9 +140,41 @@ def test_a_lane_does_not_wait_for_long():
         adding.join(WAIT)
 
 
+def test_one_of_another_shape_does_not_keep_the_lanes_waiting(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(lanes_module, "PATIENCE", 1e9)
+    work = Work()
+    with two_lanes(work) as lanes:
+        adding = in_thread(lanes, *[waiting() for _ in range(8)])
+        work.begun(4, 4)
+        work.end(1)
+        adding.join(WAIT)
+        lanes.add([waiting(side=5)])
+        work.begun(4, 4)
+        adding = in_thread(lanes, waiting())
+        work.begun(4, 4, 1)
+        work.end(100)
+        adding.join(WAIT)
+
+
+def test_work_that_fails_gives_its_place_back(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+
+    def fail(place: str, run: list[Waiting]) -> None:
+        raise RuntimeError("broken")
+
+    lanes = Lanes(["left", "right"], RunLimits(1, 0), fail)
+    lanes.add([waiting()])
+    for _ in range(100):
+        if lanes.idle:
+            break
+        threading.Event().wait(0.05)
+    assert lanes.idle
+    lanes.close()
+
+
 def test_requests_that_came_apart_are_no_more_than_a_run_may_hold():
     work = Work()
-    with two_lanes(work, RunLimits(2, 0)) as lanes:
+    with two_lanes(work, rows=2) as lanes:
         adding = in_thread(lanes, *[waiting() for _ in range(8)])
         work.begun(2, 2)
         work.end(2)

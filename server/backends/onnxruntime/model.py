@@ -31,7 +31,7 @@ class TritonPythonModel(BatchedModel):
     """One instance of one model: an ONNX Runtime session on the CPU."""
 
     def open(self, config: Table, version: Path, lanes: int) -> list["OnnxGraph"]:
-        """One session for all lanes: each runs it on the session's threads and on its own.
+        """One session for all lanes: they share its threads, and each has its own beside them.
 
         Raises ValueError, or ONNX Runtime's own error.
         """
@@ -86,7 +86,8 @@ def _open_session(path: Path, config: Table, lanes: int) -> Any:
     options = ort.SessionOptions()
     threads = _whole_number(parameters, "intra_op_thread_count")
     if lanes > 1:
-        threads = max(1, (threads or len(os.sched_getaffinity(0))) // lanes)
+        # Of n threads a session makes n - 1, and takes the caller's, of which there are `lanes`.
+        threads = max(1, (threads or len(os.sched_getaffinity(0))) - lanes + 1)
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = _whole_number(parameters, "inter_op_thread_count")
     if _switch(parameters, "execution_mode", False):
