@@ -2,7 +2,7 @@
 
 import io
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import Any
 from clip_har.dataset import Clip
 
 FPS, SIDE = 12, 112
+SECONDS = (8, 20)
+"""Shortest and longest stretch."""
 
 
 @dataclass(frozen=True)
@@ -29,27 +31,43 @@ def planted_video(
     data: Path, clips: Sequence[Clip], minutes: float, seed: int
 ) -> tuple[bytes, list[Stretch]]:
     """An MP4 file, and what was planted in it."""
+    drawn = list(_drawn(clips, minutes * 60 * FPS, random.Random(seed)))
+    stretches: list[Stretch] = []
+    start = 0
+    for clip, length in drawn:
+        stretches.append(Stretch(start / FPS, (start + length) / FPS, clip.label))
+        start += length
+    return repeated_clips((data / clip.path, length) for clip, length in drawn), stretches
+
+
+def repeated_clips(shown: Iterable[tuple[Path, int]]) -> bytes:
+    """An MP4 file of clips one after the other, each from its start again for so many frames."""
     import av
 
-    draw = random.Random(seed)
-    file, stretches, count = io.BytesIO(), [], 0
+    file, count = io.BytesIO(), 0
     with av.open(file, "w", format="mp4") as output:
         options = {"crf": "28", "preset": "veryfast"}
         stream = output.add_stream("libx264", rate=FPS, options=options)
         stream.width = stream.height = SIDE
-        while count < minutes * 60 * FPS:
-            last = stretches[-1].label if stretches else None
-            clip = draw.choice([one for one in clips if one.label != last])
-            pictures = _pictures(data / clip.path)
-            start, length = count, round(draw.uniform(8, 20) * FPS)
+        for path, length in shown:
+            pictures = _pictures(path)
             for number in range(length):
                 frame = av.VideoFrame.from_ndarray(pictures[number % len(pictures)], "rgb24")
                 frame.pts, frame.time_base = count, Fraction(1, FPS)
                 output.mux(stream.encode(frame))
                 count += 1
-            stretches.append(Stretch(start / FPS, count / FPS, clip.label))
         output.mux(stream.encode())
-    return file.getvalue(), stretches
+    return file.getvalue()
+
+
+def _drawn(clips: Sequence[Clip], frames: float, draw: random.Random) -> Iterator[tuple[Clip, int]]:
+    """Clips, and for how many frames each is shown, until there are so many."""
+    last, count = None, 0
+    while count < frames:
+        clip = draw.choice([one for one in clips if one.label != last])
+        length = round(draw.uniform(*SECONDS) * FPS)
+        yield clip, length
+        last, count = clip.label, count + length
 
 
 def _pictures(path: Path) -> list[Any]:
