@@ -59,10 +59,11 @@ def split(
         for name in members
         if name in added and added[name].requests
     ] or [Step(SERVER, asked.working_ms)]
-    worked = _within(asked.total_ms, worked)
-    waiting = max(0.0, asked.total_ms - sum(step.ms for step in worked))
-    network = max(0.0, latency_ms - asked.total_ms)
-    return [*worked, Step(WAITING, waiting), Step(NETWORK, network)]
+    # The server may still clean up when the client has its answer.
+    served_ms = min(asked.total_ms, latency_ms)
+    worked = _within(served_ms, worked)
+    waiting = max(0.0, served_ms - sum(step.ms for step in worked))
+    return [*worked, Step(WAITING, waiting), Step(NETWORK, latency_ms - served_ms)]
 
 
 def _within(total_ms: float, worked: list[Step]) -> list[Step]:

@@ -56,3 +56,9 @@ def test_steps_that_overlap_do_not_take_longer_than_the_request() -> None:
         Step("waiting", 0.0),
         Step("network", 1.0),
     ]
+
+
+def test_a_server_that_cleans_up_after_the_answer_does_not_lengthen_it() -> None:
+    after = {"har": Spent(1, 12 * MS, 0), "preprocess": Spent(1, 4 * MS, 0)}
+    steps = split("har", MEMBERS, {}, after, 10.0)
+    assert steps == [Step("preprocess", 4.0), Step("waiting", 6.0), Step("network", 0.0)]
