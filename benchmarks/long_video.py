@@ -95,8 +95,9 @@ def told_alone(url: str, data: Path) -> tuple[list[Clip], int]:
         for clip in progress_bar(clips, "clips alone"):
             video = repeated_clips([(data / clip.path, seconds * FPS)])
             found = list(recognizer.timeline(video))
-            if [one.label for one in found] == [clip.label]:
-                told += [clip] if found[0].end - found[0].start > 0.95 * seconds else []
+            named = [one.label for one in found] == [clip.label]
+            if named and found[0].end - found[0].start > 0.95 * seconds:
+                told.append(clip)
     return told, len(clips)
 
 

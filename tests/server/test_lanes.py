@@ -95,6 +95,17 @@ def in_thread(lanes: Lanes[str], *several: Waiting) -> threading.Thread:
     return thread
 
 
+@contextmanager
+def one_free_of_two(work: Work) -> Generator[Lanes[str]]:
+    """Four requests are under way in one lane, and four are done in the other."""
+    with two_lanes(work) as lanes:
+        adding = in_thread(lanes, *[waiting() for _ in range(8)])
+        work.begun(4, 4)
+        work.end(1)
+        adding.join(WAIT)
+        yield lanes
+
+
 def test_what_comes_together_is_shared_evenly_and_more_is_taken_when_a_lane_is_free():
     work = Work()
     with two_lanes(work) as lanes:
@@ -111,11 +122,7 @@ def test_what_comes_together_is_shared_evenly_and_more_is_taken_when_a_lane_is_f
 def test_a_free_lane_waits_until_it_has_as_much_as_the_other(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(lanes_module, "PATIENCE", 1e9)  # of a run that took no time
     work = Work()
-    with two_lanes(work) as lanes:
-        adding = in_thread(lanes, *[waiting() for _ in range(8)])
-        work.begun(4, 4)
-        work.end(1)
-        adding.join(WAIT)
+    with one_free_of_two(work) as lanes:
         for _ in range(3):
             lanes.add([waiting()])  # returns, for the lane would take more
             work.begun(4, 4)
@@ -127,11 +134,7 @@ def test_a_free_lane_waits_until_it_has_as_much_as_the_other(monkeypatch: pytest
 
 def test_a_lane_does_not_wait_for_long():
     work = Work()
-    with two_lanes(work) as lanes:
-        adding = in_thread(lanes, *[waiting() for _ in range(8)])
-        work.begun(4, 4)
-        work.end(1)
-        adding.join(WAIT)
+    with one_free_of_two(work) as lanes:
         began = monotonic()
         adding = in_thread(lanes, waiting())  # nobody follows
         work.begun(4, 4, 1)
@@ -143,11 +146,7 @@ def test_a_lane_does_not_wait_for_long():
 def test_one_of_another_shape_does_not_keep_the_lanes_waiting(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(lanes_module, "PATIENCE", 1e9)
     work = Work()
-    with two_lanes(work) as lanes:
-        adding = in_thread(lanes, *[waiting() for _ in range(8)])
-        work.begun(4, 4)
-        work.end(1)
-        adding.join(WAIT)
+    with one_free_of_two(work) as lanes:
         lanes.add([waiting(side=5)])
         work.begun(4, 4)
         adding = in_thread(lanes, waiting())

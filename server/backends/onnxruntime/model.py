@@ -41,7 +41,7 @@ class TritonPythonModel(BatchedModel):
         check_file(path)
         session = _open_session(path, config, lanes)
         check_tensors(config, session)
-        return [OnnxGraph(session, config) for _ in range(lanes)]
+        return [OnnxGraph(session, config)] * lanes
 
     def worded(self, message: str) -> str:
         """ONNX Runtime's errors as Triton's C++ backend words them, ours as they are."""
