@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-BACKEND = Path(__file__).parents[2] / "server" / "backends" / "onnxruntime"
+BACKEND = Path(__file__).parents[3] / "server" / "backends" / "onnxruntime"
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 import json
 import subprocess
-import sys
-import time
 from pathlib import Path
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 import numpy as np
 import onnx
@@ -12,45 +10,15 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tritonclient.utils import InferenceServerException
 
-import server.process as process_module
 from server.address import ANY_FREE
 from server.environment import VENV
-from server.errors import ServerError
 from server.process import running
 
 pytestmark = pytest.mark.triton
 
-IO = """
-max_batch_size: 8
-input [{ name: "X" data_type: TYPE_FP32 dims: [4] }]
-output [{ name: "Y" data_type: TYPE_FP32 dims: [4] }]
-"""
 ONE_CPU = "instance_group [{ kind: KIND_CPU count: 1 }]\n"
 RNG = np.random.default_rng(0)
-
-
-def projection(graph) -> onnx.ModelProto:
-    """softmax(X W): (B, T, 16) -> (B, T, 32), and the sum over T: (B, 32)."""
-    weights = numpy_helper.from_array(RNG.normal(size=(16, 32)).astype(np.float32), "W")
-    axes = numpy_helper.from_array(np.array([1], np.int64), "axes")
-    nodes = [
-        helper.make_node("MatMul", ["X", "W"], ["Z"]),
-        helper.make_node("Softmax", ["Z"], ["P"]),
-        helper.make_node("ReduceSum", ["P", "axes"], ["S"], keepdims=0),
-    ]
-    return graph(
-        nodes,
-        [("X", TensorProto.FLOAT, ["B", "T", 16])],
-        [("P", TensorProto.FLOAT, ["B", "T", 32]), ("S", TensorProto.FLOAT, ["B", 32])],
-        initializers=[weights, axes],
-    )
-
-
-PROJECTION_IO = """
-max_batch_size: 8
-input [{ name: "X" data_type: TYPE_FP32 dims: [-1, 16] }]
-output [{ name: "P" data_type: TYPE_FP32 dims: [-1, 32] },
-        { name: "S" data_type: TYPE_FP32 dims: [32] }]
+PROJECTION_SETTINGS = """
 default_model_filename: "net.onnx"
 parameters { key: "intra_op_thread_count" value: { string_value: "1" } }
 parameters { key: "inter_op_thread_count" value: { string_value: "1" } }
@@ -90,22 +58,13 @@ def company(graph) -> onnx.ModelProto:
     )
 
 
-def two_by_two(graph) -> onnx.ModelProto:
-    """D = A - B and C = A + B, so that a swap of inputs or outputs is seen."""
-    pair = [("A", TensorProto.FLOAT, ["B", 2]), ("B", TensorProto.FLOAT, ["B", 2])]
-    return graph(
-        [helper.make_node("Sub", ["A", "B"], ["D"]), helper.make_node("Add", ["A", "B"], ["C"])],
-        pair,
-        [("D", TensorProto.FLOAT, ["B", 2]), ("C", TensorProto.FLOAT, ["B", 2])],
-    )
-
-
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory, write_model, graph) -> Path:
+def repository(tmp_path_factory, write_model, graph, projection, two_by_two, tensors) -> Path:
     folder = tmp_path_factory.mktemp("graphs")
-    write_model(folder, "projection", PROJECTION_IO, projection(graph), "net.onnx")
+    projected = tensors.projection + PROJECTION_SETTINGS
+    write_model(folder, "projection", projected, projection(), "net.onnx")
     delayed = "dynamic_batching { max_queue_delay_microseconds: 500000 }\n"
-    write_model(folder, "batched", IO + ONE_CPU + delayed)
+    write_model(folder, "batched", tensors.doubled + ONE_CPU + delayed)
     lookup_io = """
     max_batch_size: 8
     input [{ name: "I" data_type: TYPE_INT64 dims: [1] }]
@@ -114,29 +73,22 @@ def repository(tmp_path_factory, write_model, graph) -> Path:
     write_model(folder, "lookup", lookup_io + ONE_CPU + delayed, lookup(graph))
     bounded = 'parameters { key: "frames_per_run" value: { string_value: "4" } }\n' + delayed
     write_model(folder, "bounded_lookup", lookup_io + ONE_CPU + bounded, lookup(graph))
-    company_io = IO.replace("[4]", "[-1, 4]", 1).replace("[4]", "[1]")
+    company_io = tensors.doubled.replace("[4]", "[-1, 4]", 1).replace("[4]", "[1]")
     write_model(folder, "company", company_io + ONE_CPU + bounded, company(graph))
-    swapped_io = """
-    max_batch_size: 8
-    input [{ name: "B" data_type: TYPE_FP32 dims: [2] },
-           { name: "A" data_type: TYPE_FP32 dims: [2] }]
-    output [{ name: "C" data_type: TYPE_FP32 dims: [2] },
-            { name: "D" data_type: TYPE_FP32 dims: [2] }]
-    """
-    write_model(folder, "swapped", swapped_io, two_by_two(graph))
+    write_model(folder, "swapped", tensors.swapped, two_by_two)
     text = graph(
         [helper.make_node("Identity", ["X"], ["Y"])],
         [("X", TensorProto.STRING, ["B", 2])],
         [("Y", TensorProto.STRING, ["B", 2])],
     )
-    text_io = IO.replace("FP32", "STRING").replace("[4]", "[2]")
+    text_io = tensors.doubled.replace("FP32", "STRING").replace("[4]", "[2]")
     write_model(folder, "text", text_io, text)
     scalar = graph(
         [helper.make_node("Add", ["X", "X"], ["Y"])],
         [("X", TensorProto.FLOAT, [])],
         [("Y", TensorProto.FLOAT, [])],
     )
-    write_model(folder, "scalar", IO.replace("8", "0").replace("[4]", "[1]"), scalar)
+    write_model(folder, "scalar", tensors.doubled.replace("8", "0").replace("[4]", "[1]"), scalar)
     return folder
 
 
@@ -233,100 +185,16 @@ def test_serving_writes_nothing_into_the_repository(server, repository):
     assert names == {"config.pbtxt", "model.onnx", "net.onnx"}
 
 
-REFUSALS = {
-    "output_fixed_where_dynamic": ("P", "[-1, 32]", "[8, 32]", "output 'P' has the shape"),
-    "output_dynamic_where_fixed": ("S", "[32]", "[-1]", "output 'S' has the shape"),
-    "input_dynamic_where_fixed": ("X", "[-1, 16]", "[-1, -1]", "input 'X' has the shape"),
-    "input_of_other_rank": ("X", "[-1, 16]", "[16]", "input 'X' has the shape"),
-    "unknown_output": ("P", '"P"', '"Q"', "the graph has no output 'Q'. It has: P, S."),
-    "unknown_input": ("X", '"X"', '"Z"', "the graph has no input 'Z'. It has: X."),
-    "wrong_type": ("X", "TYPE_FP32 dims: [-1", "TYPE_FP16 dims: [-1", "is TYPE_FP16"),
-    "no_such_file": ("", '"net.onnx"', '"other.onnx"', "no graph file other.onnx"),
-    "thread_count": ("", '"1"', '"many"', "must be a whole number, but is 'many'"),
-    "frames_per_run": (
-        "",
-        '"execution_mode" value: { string_value: "0"',
-        '"frames_per_run" value: { string_value: "-4"',
-        "frames_per_run must be a whole number, but is '-4'",
-    ),
-    "execution_mode": ("", '"0"', '"2"', "execution_mode must be 0 or 1, but is '2'"),
-}
-
-
-def test_a_bad_model_is_refused_at_load_with_one_clear_line(
-    installed, tmp_path, write_model, graph
-):
-    repository = tmp_path / "repository"
-    model = projection(graph)
-    for name, (_, old, new, _) in REFUSALS.items():
-        assert old in PROJECTION_IO
-        write_model(repository, name, PROJECTION_IO.replace(old, new), model, "net.onnx")
-    expected = {name: message for name, (_, _, _, message) in REFUSALS.items()}
-
-    add = [helper.make_node("Add", ["X", "X"], ["Y"])]
-    fixed = graph(add, [("X", TensorProto.FLOAT, [1, 4])], [("Y", TensorProto.FLOAT, [1, 4])])
-    dynamic = [("X", TensorProto.FLOAT, ["B", 4])], [("Y", TensorProto.FLOAT, ["B", 4])]
-    write_model(repository, "fixed_batch", IO, fixed)
-    expected["fixed_batch"] = "max_batch_size 8 needs a dynamic first axis"
-    write_model(repository, "new_ir", IO, graph(add, *dynamic, ir_version=11))
-    expected["new_ir"] = "ONNX IR version 11, but Triton 24.10 reads 10"
-    write_model(repository, "new_opset", IO, graph(add, *dynamic, opset=22))
-    expected["new_opset"] = "opset 22, but Triton 24.10 reads 21"
-    write_model(repository, "not_onnx", IO).write_bytes(b"no graph at all")
-    expected["not_onnx"] = "not an ONNX file"
-    one_more = 'input [{ name: "W" data_type: TYPE_FP32 dims: [4] }]\n'
-    write_model(repository, "input_count", IO + one_more)
-    expected["input_count"] = "config.pbtxt has 2 inputs, the graph 1: X."
-    sequence = "sequence_batching { }\n"
-    write_model(repository, "sequence", IO + sequence)
-    expected["sequence"] = "sequence_batching needs Triton's own ONNX Runtime backend"
-
-    log = tmp_path / "server.log"
-    with pytest.raises(ServerError), running(repository, ANY_FREE, log):
-        pass
-    text = log.read_text()
-    for name, message in expected.items():
-        line = next((line for line in text.splitlines() if f"model '{name}': " in line), "")
-        assert message in line, f"{name}: {line}"
-
-
-def test_numpy_2_is_refused_by_the_backend_itself(installed, tmp_path, write_model, monkeypatch):
-    """Whoever starts Triton without our launcher is warned too. The toolkit's numpy is 2."""
-    monkeypatch.setattr(process_module, "VENV", Path(sys.prefix))
-    monkeypatch.setattr(process_module, "check_environment", lambda *_: None)
-    write_model(tmp_path / "repository", "doubled", IO)
-    with (
-        pytest.raises(ServerError, match=r"model 'doubled': numpy 2.* corrupts every tensor"),
-        running(tmp_path / "repository", ANY_FREE, tmp_path / "log"),
-    ):
-        pass
-
-
 def test_a_fixed_input_is_allowed_where_the_graph_is_dynamic(
-    installed, tmp_path, write_model, graph
+    installed, tmp_path, write_model, projection, tensors
 ):
     repository = tmp_path / "repository"
-    config = PROJECTION_IO.replace("dims: [-1, 16]", "dims: [8, 16]")
-    write_model(repository, "fixed_input", config, projection(graph), "net.onnx")
+    config = tensors.projection.replace("dims: [-1, 16]", "dims: [8, 16]") + PROJECTION_SETTINGS
+    write_model(repository, "fixed_input", config, projection(), "net.onnx")
     with running(repository, ANY_FREE, tmp_path / "log") as server:
         url = f"http://{server.http_url}/v2/models/fixed_input"
         with urlopen(url) as answer:
             assert json.load(answer)["inputs"][0]["shape"] == [-1, 8, 16]
-
-
-def test_no_telemetry_file_appears_under_home(installed, tmp_path, write_model, monkeypatch):
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
-    write_model(tmp_path / "repository", "doubled", IO)
-    with running(tmp_path / "repository", ANY_FREE, tmp_path / "log") as server:
-        body = {"inputs": [{"name": "X", "shape": [1, 4], "datatype": "FP32", "data": [1] * 4}]}
-        url = f"http://{server.http_url}/v2/models/doubled/infer"
-        with urlopen(Request(url, json.dumps(body).encode())) as answer:
-            assert json.load(answer)["outputs"][0]["data"] == [2] * 4
-        time.sleep(1)
-    assert list(home.rglob("*")) == []
 
 
 def test_the_server_environment_gives_the_same_bits_as_ours(installed, repository, tmp_path):

@@ -1,9 +1,7 @@
-import json
 import sys
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
-from urllib.request import Request, urlopen
 
 import numpy as np
 import onnx
@@ -11,16 +9,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tritonclient.utils import InferenceServerException
 
-import server.process as process_module
-from server.address import ANY_FREE
 from server.environment import VENV, read_environment
-from server.errors import ServerError
 from server.installation import CONSTRAINTS
-from server.process import running
 
 pytestmark = pytest.mark.triton
 
-BACKEND = Path(__file__).parents[2] / "server" / "backends" / "openvino"
+BACKEND = Path(__file__).parents[3] / "server" / "backends" / "openvino"
 RNG = np.random.default_rng(0)
 ONE_THREAD = 'parameters { key: "INFERENCE_NUM_THREADS" value: { string_value: "1" } }\n'
 PADDED = 'parameters { key: "ENABLE_BATCH_PADDING" value: { string_value: "YES" } }\n'
@@ -29,47 +23,11 @@ DELAYED = """
 instance_group [{ kind: KIND_CPU count: 1 }]
 dynamic_batching { max_queue_delay_microseconds: 500000 }
 """
-IO = f"""
-max_batch_size: 8
-input [{{ name: "X" data_type: TYPE_FP32 dims: [4] }}]
-output [{{ name: "Y" data_type: TYPE_FP32 dims: [4] }}]
-{ONNX_FILE}
-"""
-PROJECTION_IO = f"""
-max_batch_size: 8
-input [{{ name: "X" data_type: TYPE_FP32 dims: [-1, 16] }}]
-output [{{ name: "P" data_type: TYPE_FP32 dims: [-1, 32] }},
-        {{ name: "S" data_type: TYPE_FP32 dims: [32] }}]
+PROJECTION_SETTINGS = f"""
 {ONNX_FILE}{ONE_THREAD}
 parameters {{ key: "NUM_STREAMS" value: {{ string_value: "1" }} }}
 parameters {{ key: "PERFORMANCE_HINT" value: {{ string_value: "LATENCY" }} }}
 """
-
-
-def projection(graph, quantized: bool = False) -> onnx.ModelProto:
-    """softmax(X W): (B, T, 16) -> (B, T, 32), and the sum over T: (B, 32); in int8 if quantized."""
-    weights = RNG.normal(size=(16, 32)).astype(np.float32)
-    arrays = {"axes": np.array([1], np.int64), "W": weights}
-    nodes = []
-    if quantized:
-        arrays |= {"XS": np.float32(0.03), "WS": np.float32(0.02), "Z0": np.int8(0)}
-        arrays["W"] = np.clip(np.round(weights / 0.02), -128, 127).astype(np.int8)
-        nodes = [
-            helper.make_node("QuantizeLinear", ["X", "XS", "Z0"], ["XQ"]),
-            helper.make_node("DequantizeLinear", ["XQ", "XS", "Z0"], ["XD"]),
-            helper.make_node("DequantizeLinear", ["W", "WS", "Z0"], ["WD"]),
-        ]
-    nodes += [
-        helper.make_node("MatMul", ["XD", "WD"] if quantized else ["X", "W"], ["Z"]),
-        helper.make_node("Softmax", ["Z"], ["P"]),
-        helper.make_node("ReduceSum", ["P", "axes"], ["S"], keepdims=0),
-    ]
-    return graph(
-        nodes,
-        [("X", TensorProto.FLOAT, ["B", "T", 16])],
-        [("P", TensorProto.FLOAT, ["B", "T", 32]), ("S", TensorProto.FLOAT, ["B", 32])],
-        initializers=[numpy_helper.from_array(np.asarray(a), name) for name, a in arrays.items()],
-    )
 
 
 def regrouped(graph) -> onnx.ModelProto:
@@ -87,28 +45,6 @@ def regrouped(graph) -> onnx.ModelProto:
         [("Y", TensorProto.FLOAT, ["B", 4])],
         initializers=[numpy_helper.from_array(array, name) for name, array in arrays.items()],
     )
-
-
-def two_by_two(graph) -> onnx.ModelProto:
-    """D = A - B and C = A + B, so that a swap of inputs or outputs is seen."""
-    pair = [("A", TensorProto.FLOAT, ["B", 2]), ("B", TensorProto.FLOAT, ["B", 2])]
-    return graph(
-        [helper.make_node("Sub", ["A", "B"], ["D"]), helper.make_node("Add", ["A", "B"], ["C"])],
-        pair,
-        [("D", TensorProto.FLOAT, ["B", 2]), ("C", TensorProto.FLOAT, ["B", 2])],
-    )
-
-
-@pytest.fixture(scope="module")
-def write(write_model) -> Callable[..., Path]:
-    """As `write_model`, for the backend openvino."""
-
-    def write(repository: Path, name: str, body: str, *model: object) -> Path:
-        file = write_model(repository, name, body, *model)
-        (repository / name / "config.pbtxt").write_text(f'backend: "openvino"\n{body}')
-        return file
-
-    return write
 
 
 @pytest.fixture(scope="module")
@@ -133,42 +69,37 @@ def bare(openvino) -> Callable[..., dict[str, np.ndarray]]:
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory, write, graph, openvino) -> Path:
+def repository(
+    tmp_path_factory, write_openvino, graph, projection, two_by_two, tensors, openvino
+) -> Path:
     folder = tmp_path_factory.mktemp("graphs")
-    padded_projection = PROJECTION_IO + PADDED
-    write(folder, "float", padded_projection, projection(graph))
-    write(folder, "int8", padded_projection, projection(graph, quantized=True))
-    write(folder, "single", PROJECTION_IO.replace("size: 8", "size: 1"), projection(graph, True))
+    write, doubling = write_openvino, tensors.doubled + ONNX_FILE
+    projected = tensors.projection + PROJECTION_SETTINGS
+    write(folder, "float", projected + PADDED, projection())
+    write(folder, "int8", projected + PADDED, projection(quantized=True))
+    write(folder, "single", projected.replace("size: 8", "size: 1"), projection(quantized=True))
     bf16 = 'parameters { key: "HINT_BF16" value: { string_value: "yes" } }\n'
-    write(folder, "bf16", padded_projection + bf16, projection(graph))
-    write(folder, "batched", IO + PADDED + DELAYED)
-    write(folder, "unpadded", IO)
+    write(folder, "bf16", projected + PADDED + bf16, projection())
+    write(folder, "batched", doubling + PADDED + DELAYED)
+    write(folder, "unpadded", doubling)
     fixed = 'parameters { key: "SKIP_OV_DYNAMIC_BATCHSIZE" value: { string_value: "YES" } }\n'
-    write(folder, "fixed", PROJECTION_IO + PADDED + fixed, projection(graph))
-    regrouped_io = IO + PADDED + DELAYED + 'input [{ name: "N" data_type: TYPE_INT64 dims: [1] }]\n'
-    write(folder, "regrouped", regrouped_io, regrouped(graph))
-    swapped_io = f"""
-    max_batch_size: 8
-    input [{{ name: "B" data_type: TYPE_FP32 dims: [2] }},
-           {{ name: "A" data_type: TYPE_FP32 dims: [2] }}]
-    output [{{ name: "C" data_type: TYPE_FP32 dims: [2] }},
-            {{ name: "D" data_type: TYPE_FP32 dims: [2] }}]
-    {ONNX_FILE}{PADDED}
-    """
-    write(folder, "swapped", swapped_io, two_by_two(graph))
-    write(folder, "half", IO.replace("FP32", "FP16") + PADDED)
-    write(folder, "unbatched", IO.replace("size: 8", "size: 0").replace("[4]", "[-1, 4]"))
-    file = write(folder, "xml", IO.replace(ONNX_FILE, "") + PADDED)
+    write(folder, "fixed", projected + PADDED + fixed, projection())
+    widths = 'input [{ name: "N" data_type: TYPE_INT64 dims: [1] }]\n'
+    write(folder, "regrouped", doubling + PADDED + DELAYED + widths, regrouped(graph))
+    write(folder, "swapped", tensors.swapped + ONNX_FILE + PADDED, two_by_two)
+    write(folder, "half", doubling.replace("FP32", "FP16") + PADDED)
+    write(folder, "unbatched", doubling.replace("size: 8", "size: 0").replace("[4]", "[-1, 4]"))
+    file = write(folder, "xml", tensors.doubled + PADDED)
     openvino.save_model(openvino.Core().read_model(file), file.with_name("model.xml"))
     file.unlink()
     reshapes = 'parameters { key: "RESHAPE_IO_LAYERS" value: { string_value: "YES" } }\n'
     add = [helper.make_node("Add", ["X", "X"], ["Y"])]
     one = graph(add, [("X", TensorProto.FLOAT, [1, 4])], [("Y", TensorProto.FLOAT, [1, 4])])
-    write(folder, "fixed_graph", IO + PADDED, one)
+    write(folder, "fixed_graph", doubling + PADDED, one)
     any_size = graph(
         add, [("X", TensorProto.FLOAT, ["B", "T"])], [("Y", TensorProto.FLOAT, ["B", "T"])]
     )
-    write(folder, "reshaped", IO + PADDED + reshapes, any_size)
+    write(folder, "reshaped", doubling + PADDED + reshapes, any_size)
     return folder
 
 
@@ -304,85 +235,6 @@ def test_a_parameter_reaches_the_device(
     found = compiled.get_property(property_name)
     assert getattr(found, "name", found) == expected
     del sys.modules["device"]
-
-
-REFUSALS = {
-    "output_fixed": ("S", "[32]", "[31]", "output 'S' has the shape [8, 31]"),
-    "output_open_where_fixed": ("S", "[32]", "[-1]", "output 'S' has the shape [8, -1]"),
-    "input_fixed": ("X", "[-1, 16]", "[-1, 15]", "input 'X' has the shape"),
-    "input_of_other_rank": ("X", "[-1, 16]", "[16]", "input 'X' has the shape"),
-    "unknown_output": ("P", '"P"', '"Q"', "the graph has no output 'Q'. It has: P, S."),
-    "unknown_input": ("X", '"X"', '"Z"', "the graph has no input 'Z'. It has: X."),
-    "double": ("X", "TYPE_FP32 dims: [-1", "TYPE_FP64 dims: [-1", "input 'X' is TYPE_FP64"),
-    "no_such_file": ("", '"model.onnx"', '"other.onnx"', "no graph file other.onnx"),
-    "threads": ("", 'value: "1"', 'value: "many"', "INFERENCE_NUM_THREADS must be a non-negative"),
-    "streams": ("", '"NUM_STREAMS" value: { string_value: "1"',
-                '"NUM_STREAMS" value: { string_value: "two"', "NUM_STREAMS must be AUTO, NUMA or"),
-    "hint": ("", '"LATENCY"', '"FAST"', "PERFORMANCE_HINT must be one of LATENCY"),
-    "no_bf16": ("", '"LATENCY"', '"LATENCY" } }\nparameters { key: "HINT_BF16" value: '
-                '{ string_value: "NO"', "HINT_BF16 must be YES, but is 'no'"),
-    "device": ("", '"LATENCY"', '"LATENCY" } }\nparameters { key: "TARGET_DEVICE" value: '
-               '{ string_value: "abacus"', "name is not registered in the OpenVINO Runtime"),
-}  # fmt: skip
-
-
-def test_a_bad_model_is_refused_at_load_with_one_clear_line(installed, tmp_path, write, graph):
-    repository = tmp_path / "repository"
-    model = projection(graph)
-    for name, (_, old, new, _) in REFUSALS.items():
-        assert old in PROJECTION_IO, name
-        write(repository, name, PROJECTION_IO.replace(old, new), model)
-    expected = {name: message for name, (_, _, _, message) in REFUSALS.items()}
-
-    write(repository, "no_model", IO).write_bytes(b"no graph at all")
-    expected["no_model"] = "openvino error: Unable to read the model"
-    one_more = 'input [{ name: "W" data_type: TYPE_FP32 dims: [4] }]\n'
-    write(repository, "input_count", IO + one_more)
-    expected["input_count"] = "config.pbtxt has 2 inputs, the graph 1: X."
-    write(repository, "sequence", IO + "sequence_batching { }\n")
-    expected["sequence"] = "sequence_batching needs Triton's own OpenVINO backend"
-    one_row = graph(
-        [helper.make_node("Reshape", ["X", "shape"], ["Y"])],
-        [("X", TensorProto.FLOAT, [1, 4])],
-        [("Y", TensorProto.FLOAT, [1, 4])],
-        initializers=[numpy_helper.from_array(np.array([1, -1], np.int64), "shape")],
-    )
-    write(repository, "one_row", IO, one_row)
-    expected["one_row"] = "output 'Y' has the shape [8, 4]"
-
-    log = tmp_path / "server.log"
-    with pytest.raises(ServerError), running(repository, ANY_FREE, log):
-        pass
-    text = log.read_text()
-    for name, message in expected.items():
-        line = next((line for line in text.splitlines() if f"model '{name}': " in line), "")
-        assert message in line, f"{name}: {line}"
-
-
-def test_numpy_2_is_refused_by_the_backend_itself(installed, tmp_path, write, monkeypatch):
-    """Whoever starts Triton without our launcher is warned too. The toolkit's numpy is 2."""
-    monkeypatch.setattr(process_module, "VENV", Path(sys.prefix))
-    monkeypatch.setattr(process_module, "check_environment", lambda *_: None)
-    write(tmp_path / "repository", "doubled", IO)
-    with (
-        pytest.raises(ServerError, match=r"model 'doubled': numpy 2.* corrupts every tensor"),
-        running(tmp_path / "repository", ANY_FREE, tmp_path / "log"),
-    ):
-        pass
-
-
-def test_no_file_of_its_telemetry_appears_under_home(installed, tmp_path, write, monkeypatch):
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.delenv("CI", raising=False)
-    write(tmp_path / "repository", "doubled", IO + PADDED)
-    with running(tmp_path / "repository", ANY_FREE, tmp_path / "log") as server:
-        body = {"inputs": [{"name": "X", "shape": [1, 4], "datatype": "FP32", "data": [1] * 4}]}
-        url = f"http://{server.http_url}/v2/models/doubled/infer"
-        with urlopen(Request(url, json.dumps(body).encode())) as answer:
-            assert json.load(answer)["outputs"][0]["data"] == [2] * 4
-    assert list(home.rglob("*")) == []
 
 
 def test_the_serving_environment_holds_the_version_that_the_constraints_pin(installed):
