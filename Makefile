@@ -3,7 +3,10 @@ PYTHON ?= python3
 PROFILE ?= cpu
 CONFIG ?= configs/demo.toml
 CHECKPOINT ?= runs/demo
-DATA ?= build/data/mocap
+RECIPE := $(basename $(notdir $(CONFIG)))
+# A recipe configs/X.toml is for the data of configs/X-data.toml where there is one.
+DATA ?= build/data/$(if $(wildcard configs/$(RECIPE)-data.toml),$(RECIPE),mocap)
+RENDERED = $(wildcard configs/$(patsubst build/data/%,%,$(DATA))-data.toml)
 PRODUCT ?= build/demo
 PY := .venv/bin/python
 
@@ -23,11 +26,11 @@ help: ## list the targets
 setup: .venv/complete ## both environments: .venv (toolkit) and .triton (server)
 	$(PY) -m server install
 
-data: setup ## the mocap data set, in build/data/mocap
-	$(PY) -m training render-mocap configs/mocap-data.toml build/data/mocap
+data: setup ## the rendered data set DATA=build/data/mocap; your own is left alone
+	$(if $(RENDERED),$(PY) -m training render-mocap $(RENDERED) $(DATA))
 
 train: data ## checkpoints, figures and a report from CONFIG=configs/demo.toml, in runs/
-	$(PY) -m training train $(CONFIG) $(DATA) runs/$(basename $(notdir $(CONFIG)))
+	$(PY) -m training train $(CONFIG) $(DATA) runs/$(RECIPE)
 
 engines: setup ## a repository for PROFILE=cpu from CHECKPOINT=runs/demo, in build/PROFILE
 	$(PY) -m builder build configs/profiles/$(PROFILE).toml $(CHECKPOINT) $(DATA)

@@ -123,14 +123,14 @@ def test_an_interrupted_render_leaves_no_folder(renders: MocapConfig, tmp_path: 
 def test_other_footage_has_the_same_clips_and_pairs_that_reverse(
     renders: MocapConfig, rendered: Path, data_set: DataSet, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "dusk"
-    assert render_mocap(renders.model_copy(update={"footage": "dusk"}), folder, without_progress)
-    dusk = data_set_from_folder(folder)
-    for one, other in zip(data_set.clips, dusk.clips, strict=True):
+    folder = tmp_path / "haze"
+    assert render_mocap(renders.model_copy(update={"footage": "haze"}), folder, without_progress)
+    haze = data_set_from_folder(folder)
+    for one, other in zip(data_set.clips, haze.clips, strict=True):
         assert (one.path, one.label, one.frames) == (other.path, other.label, other.frames)
         assert one.sha256 != other.sha256
-    assert (data_set.name, dusk.name) == ("mocap", "mocap-dusk")
-    for pair in dusk.pairs:
+    assert (data_set.name, haze.name) == ("mocap", "mocap-haze")
+    for pair in haze.pairs:
         forward, backward = (pictures(folder / path)[0] for path in (pair.forward, pair.backward))
         assert (forward == backward[::-1]).all()
 

@@ -1,40 +1,38 @@
 """What a camera makes of a rendered scene. N pictures, S side in pixels.
 
-The small CLIP was pretrained on clear renders, relit by a quarter and with a little noise. `dusk`
-is the footage of a poor camera in poor light, blurred, pale and flat, which it never saw: there a
-stage that tunes the CLIP has something to learn.
+The small CLIP was pretrained on clear renders, relit by a quarter and with a little noise. `haze`
+hides nothing of a scene, but is flat and pale as the CLIP never saw it: there a stage that tunes
+the CLIP has something to learn.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageFilter
 
 from training.mocap.ranges import Range
 
-FootageName = Literal["clear", "dusk"]
+FootageName = Literal["clear", "haze"]
 LUMA = np.array([0.299, 0.587, 0.114])  # of RGB (ITU-R BT.601)
-BLACK = 20.0  # what a poor sensor makes of darkness, of 255; its grain comes on top
 
 
 @dataclass(frozen=True)
 class Footage:
-    """Ranges that a clip's camera is drawn from."""
+    """Ranges that a clip's air and camera are drawn from."""
 
     light: Range
-    """Share of the light that arrives."""
+    """Share of the scene's light that arrives."""
     colour: Range
-    """Share of the colourfulness that is left; 0 is grey."""
-    blur: Range
-    """Deviation of the blur in pixels."""
+    """Share of its colourfulness that is left; 0 is grey."""
+    veil: Range
+    """What the air itself adds, of 255."""
     grain: Range
     """Deviation of each pixel's noise, of 255."""
 
 
 FOOTAGE: dict[FootageName, Footage | None] = {
     "clear": None,
-    "dusk": Footage(light=(0.4, 0.8), colour=(0.2, 0.5), blur=(0.3, 1.0), grain=(4.0, 10.0)),
+    "haze": Footage(light=(0.4, 0.6), colour=(0.6, 1.0), veil=(40.0, 100.0), grain=(1.0, 4.0)),
 }
 
 
@@ -44,9 +42,8 @@ def filmed(pictures: np.ndarray, name: FootageName, rng: np.random.Generator) ->
     if footage is None:
         return pictures
     light, colour = rng.uniform(*footage.light), rng.uniform(*footage.colour)
-    lens = ImageFilter.GaussianBlur(rng.uniform(*footage.blur))
-    seen = np.stack([np.asarray(Image.fromarray(one).filter(lens), float) for one in pictures])
-    grey = (seen @ LUMA)[..., None]  # (N, S, S, 1)
-    seen = BLACK + light * (grey + colour * (seen - grey))
-    seen += rng.uniform(*footage.grain) * rng.standard_normal(seen.shape)
+    veil, grain = rng.uniform(*footage.veil), rng.uniform(*footage.grain)
+    grey = (pictures @ LUMA)[..., None]  # (N, S, S, 1)
+    seen = veil + light * (grey + colour * (pictures - grey))
+    seen += grain * rng.standard_normal(seen.shape)
     return seen.clip(0, 255).astype(np.uint8)

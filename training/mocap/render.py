@@ -60,7 +60,7 @@ class MocapConfig(Config):
     nuisance: int = Field(ge=0)
     """Pairs a class that has a reversal, in bodies, scenes and tempos that no split has."""
     footage: FootageName = "clear"
-    """What took the pictures: `dusk` is a poor camera in poor light."""
+    """What the pictures look like: `haze` is flat and pale."""
 
     def clips_of(self, split: SplitName) -> int:
         """Clips a class in a split."""
