@@ -36,9 +36,9 @@ engines: setup ## a repository for PROFILE=cpu from CHECKPOINT=runs/demo, in bui
 	$(PY) -m builder build configs/profiles/$(PROFILE).toml $(CHECKPOINT) $(DATA)
 
 demo: train ## the whole line: data, training, export, server, recognition
-	$(PY) -m builder build configs/profiles/cpu-exact.toml runs/demo build/data/mocap --out build/demo
+	$(PY) -m builder build configs/profiles/cpu-exact.toml runs/demo $(DATA) --out build/demo
 	$(PY) -m server run build/demo/model_repository --http-port 0 --grpc-port 0 --metrics-port 0 -- \
-		$(PY) -m clients evaluate build/data/mocap --reference build/demo/reference.json --out build/demo \
+		$(PY) -m clients evaluate $(DATA) --reference build/demo/reference.json --out build/demo \
 		--grpc-url {grpc_url} --http-url {http_url}
 
 serve: setup ## serve build/demo/model_repository on 127.0.0.1 until Ctrl-C

@@ -29,14 +29,6 @@ input [{ name: "X" data_type: TYPE_FP32 dims: [-1, 16] }]
 output [{ name: "P" data_type: TYPE_FP32 dims: [-1, 32] },
         { name: "S" data_type: TYPE_FP32 dims: [32] }]
 """
-    swapped: str = """
-max_batch_size: 8
-input [{ name: "B" data_type: TYPE_FP32 dims: [2] },
-       { name: "A" data_type: TYPE_FP32 dims: [2] }]
-output [{ name: "C" data_type: TYPE_FP32 dims: [2] },
-        { name: "D" data_type: TYPE_FP32 dims: [2] }]
-"""
-    """Those of `two_by_two`, in another order than the graph's."""
 
 
 @pytest.fixture(scope="session")
@@ -76,17 +68,6 @@ def projection(graph) -> Callable[..., onnx.ModelProto]:
         )
 
     return made
-
-
-@pytest.fixture(scope="session")
-def two_by_two(graph) -> onnx.ModelProto:
-    """D = A - B and C = A + B, so that a swap of inputs or outputs is seen."""
-    pair = [("A", TensorProto.FLOAT, ["B", 2]), ("B", TensorProto.FLOAT, ["B", 2])]
-    return graph(
-        [helper.make_node("Sub", ["A", "B"], ["D"]), helper.make_node("Add", ["A", "B"], ["C"])],
-        pair,
-        [("D", TensorProto.FLOAT, ["B", 2]), ("C", TensorProto.FLOAT, ["B", 2])],
-    )
 
 
 @pytest.fixture(scope="session")

@@ -59,7 +59,7 @@ def company(graph) -> onnx.ModelProto:
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory, write_model, graph, projection, two_by_two, tensors) -> Path:
+def repository(tmp_path_factory, write_model, graph, projection, tensors) -> Path:
     folder = tmp_path_factory.mktemp("graphs")
     projected = tensors.projection + PROJECTION_SETTINGS
     write_model(folder, "projection", projected, projection(), "net.onnx")
@@ -75,7 +75,6 @@ def repository(tmp_path_factory, write_model, graph, projection, two_by_two, ten
     write_model(folder, "bounded_lookup", lookup_io + ONE_CPU + bounded, lookup(graph))
     company_io = tensors.doubled.replace("[4]", "[-1, 4]", 1).replace("[4]", "[1]")
     write_model(folder, "company", company_io + ONE_CPU + bounded, company(graph))
-    write_model(folder, "swapped", tensors.swapped, two_by_two)
     text = graph(
         [helper.make_node("Identity", ["X"], ["Y"])],
         [("X", TensorProto.STRING, ["B", 2])],
@@ -154,19 +153,6 @@ def test_a_runtime_error_is_one_line_with_its_code(infer):
     assert message.startswith("onnx runtime error 2: ")
     assert "\n" not in message
     assert "model.py" not in message
-
-
-def test_tensors_are_bound_by_name_not_by_place(infer):
-    a, b = np.array([[5, 7]], np.float32), np.array([[1, 2]], np.float32)
-    answer = infer("swapped", A=a, B=b)
-    np.testing.assert_array_equal(answer.as_numpy("D"), a - b)
-    np.testing.assert_array_equal(answer.as_numpy("C"), a + b)
-
-
-def test_only_requested_outputs_are_sent(infer):
-    one = np.ones((1, 2), np.float32)
-    answer = infer("swapped", outputs=("C",), A=one, B=one)
-    assert [output.name for output in answer.get_response().outputs] == ["C"]
 
 
 def test_text_passes_through_unchanged(infer):

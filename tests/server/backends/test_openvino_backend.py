@@ -69,9 +69,7 @@ def bare(openvino) -> Callable[..., dict[str, np.ndarray]]:
 
 
 @pytest.fixture(scope="module")
-def repository(
-    tmp_path_factory, write_openvino, graph, projection, two_by_two, tensors, openvino
-) -> Path:
+def repository(tmp_path_factory, write_openvino, graph, projection, tensors, openvino) -> Path:
     folder = tmp_path_factory.mktemp("graphs")
     write, doubling = write_openvino, tensors.doubled + ONNX_FILE
     projected = tensors.projection + PROJECTION_SETTINGS
@@ -86,7 +84,6 @@ def repository(
     write(folder, "fixed", projected + PADDED + fixed, projection())
     widths = 'input [{ name: "N" data_type: TYPE_INT64 dims: [1] }]\n'
     write(folder, "regrouped", doubling + PADDED + DELAYED + widths, regrouped(graph))
-    write(folder, "swapped", tensors.swapped + ONNX_FILE + PADDED, two_by_two)
     write(folder, "half", doubling.replace("FP32", "FP16") + PADDED)
     write(folder, "unbatched", doubling.replace("size: 8", "size: 0").replace("[4]", "[-1, 4]"))
     file = write(folder, "xml", tensors.doubled + PADDED)
@@ -184,19 +181,6 @@ def test_the_config_chooses_the_element_type(infer):
     answer = infer("half", X=sent).as_numpy("Y")
     assert answer.dtype == np.float16
     np.testing.assert_array_equal(answer, 2 * sent)
-
-
-def test_tensors_are_bound_by_name_not_by_place(infer):
-    a, b = np.array([[5, 7]], np.float32), np.array([[1, 2]], np.float32)
-    answer = infer("swapped", A=a, B=b)
-    np.testing.assert_array_equal(answer.as_numpy("D"), a - b)
-    np.testing.assert_array_equal(answer.as_numpy("C"), a + b)
-
-
-def test_only_requested_outputs_are_sent(infer):
-    one = np.ones((1, 2), np.float32)
-    answer = infer("swapped", outputs=("C",), A=one, B=one)
-    assert [output.name for output in answer.get_response().outputs] == ["C"]
 
 
 def test_the_log_names_the_models_that_the_other_backend_serves_wrongly(server):
