@@ -226,6 +226,7 @@ def _report(
         quantization=selection.quantization(),
         temperatures=selection.temperatures,
         end_to_end=parity,
+        clip_speed=selection.clip_speed(),
         provenance=manifest.provenance,
     )
 

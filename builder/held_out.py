@@ -23,7 +23,8 @@ from clip_har.nn.model import CLIPHARModel, Recognition
 from clip_har.progress import progress_bar
 from clip_har.spec import TemporalKind
 
-FEW_A_CLASS = 2
+FEW_CLIPS = 16
+"""Tell trained weights from random ones; of more classes than that, one clip each."""
 CHANCE_DEVIATIONS = 3
 """So many standard deviations above chance, an accuracy is not one of random weights."""
 
@@ -124,12 +125,12 @@ def frame_embeds_of_clips(encoder: Session, frames: np.ndarray) -> Tensor:
 
 
 def held_out_of_data(variants: Variants, data_set: DataSet, data: Path, count: int) -> HeldOut:
-    """At least `count` test clips, or two a class where the weights are not trained.
+    """At least `count` test clips, or few where the weights are not trained.
 
     Those have no accuracy that more clips would tell, and large ones take their time.
     """
     labels = variants.spec.labels
-    few = min(FEW_A_CLASS * len(labels), count)
+    few = min(max(len(labels), FEW_CLIPS), count)
     some = held_out_from_clips(variants, clips_of_split(data_set, "test", labels, few), data)
     if few == count or not some.is_trained():
         return some

@@ -65,7 +65,8 @@ def sanitized(proto: onnx.ModelProto) -> onnx.ModelProto:
     from polygraphy.logger import G_LOGGER
 
     with G_LOGGER.verbosity(G_LOGGER.CRITICAL):
-        folded: Any = fold_constants(proto, error_ok=False, copy=True)
+        # The exporter knows all shapes; inferring them again takes as long as all else here.
+        folded: Any = fold_constants(proto, error_ok=False, do_shape_inference=False)
     cleaned: Any = surgeon.import_onnx(folded).cleanup().toposort()
     return surgeon.export_onnx(cleaned)
 

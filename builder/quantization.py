@@ -8,6 +8,7 @@ import logging
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -28,11 +29,12 @@ def int8_from_graph(
     `alpha` is SmoothQuant's, 0 for none; `kept_float` names nodes that stay as they are.
     """
     import nncf
+    from nncf.onnx.quantization.backend_parameters import BackendParameters
 
-    with _quiet("nncf"):
+    with _quiet("nncf"), _weights_apart(graph) as (apart, folder):
         smooth = nncf.AdvancedSmoothQuantParameters(matmul=alpha or -1)
         return nncf.quantize(
-            graph,
+            apart,
             nncf.Dataset([dict(clip) for clip in clips]),
             model_type=nncf.ModelType.TRANSFORMER,
             preset=nncf.QuantizationPreset.PERFORMANCE,
@@ -43,9 +45,22 @@ def int8_from_graph(
                 validate=False,
             ),
             advanced_parameters=nncf.AdvancedQuantizationParameters(
-                smooth_quant_alphas=smooth, disable_bias_correction=True
+                smooth_quant_alphas=smooth,
+                disable_bias_correction=True,
+                backend_params={BackendParameters.EXTERNAL_DATA_DIR: folder},
             ),
         )
+
+
+@contextmanager
+def _weights_apart(graph: onnx.ModelProto) -> Generator[tuple[onnx.ModelProto, str]]:
+    """The graph with its weights in a file of a folder: NNCF copies graphs again and again."""
+    apart = onnx.ModelProto()
+    apart.CopyFrom(graph)
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "graph.onnx"
+        onnx.save(apart, file, save_as_external_data=True, location="weights")
+        yield onnx.load(file, load_external_data=False), folder
 
 
 def dynamic_int8_from_graph(graph: Path, target: Path) -> None:

@@ -8,6 +8,7 @@ from builder.engines.engine import runs_on_gpu
 from builder.gate import Figures
 from builder.profile import Budget
 from builder.trials import Trial
+from builder.tuner import ClipSpeed
 from clip_har.config import Config
 
 TEMPLATE = "report.html.j2"
@@ -105,6 +106,8 @@ class BuildReport(Config):
     """Before and after quantizing, by public model; none where nothing was fitted again."""
     end_to_end: Mapping[str, Mapping[str, float]]
     """The chosen engines against the trained model, by public model."""
+    clip_speed: ClipSpeed | None
+    """Of one clip through all chosen engines; none where one of them cannot run here."""
     provenance: Mapping[str, Any]
     """Date, versions, revision."""
 

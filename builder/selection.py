@@ -1,6 +1,7 @@
 """A build under way: which engine serves which graph."""
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ from builder.engines.engine import Session, runs_on_gpu
 from builder.engines.onnx_runtime import OnnxRuntime
 from builder.graphs import SHARED_GRAPHS
 from builder.held_out import clips_of_split, frames_of_clips
+from builder.parity import Chain
 from builder.repository import ServedGraph
 from builder.temperature import temperatures_behind
 from builder.trials import Court, Trial
-from builder.tuner import smallest_good_run
+from builder.tuner import ClipSpeed, measured_clip_speed, smallest_good_run
 from clip_har.contract import FRAMES, VISION_ENCODER, ServedModel
 from clip_har.dataset import DataSet
 
@@ -106,6 +108,20 @@ class Selection:
             engine = OnnxRuntime()
             file = self.court.graphs.path(model, candidate.graph_precision, candidate.float_share)
         return self.court.opened(engine, model, file, threads)
+
+    def clip_speed(self) -> ClipSpeed | None:
+        """Of all models one after the other on a held-out clip, with the threads that they are
+        served with; None where an engine cannot run."""
+        if any(not self._trial(model).speed for model in self.trials):
+            return None
+        court, served = self.court, self.served()
+        frames, times = court.held_out.frames[0], court.held_out.times[0].numpy()
+        opened = (
+            {m: court.opened(one.engine, m, one.file, one.threads) for m, one in served.items()},
+            {m: court.reference(m, one.threads) for m, one in served.items()},
+        )
+        ways = [partial(Chain(each).answers, court.variants, frames, times) for each in opened]
+        return measured_clip_speed(*ways)
 
     def candidate(self, model: ServedModel) -> Candidate:
         """What serves a graph."""

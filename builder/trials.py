@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from builder.candidates import Candidate, Made, candidates_of, made_candidate, ranges_of
@@ -162,7 +163,7 @@ class Court:
         speeds: dict[str, Speed] = {}
         if runnable:
             batch, single = (self.judge.feeds(model, rows) for rows in (self.profile.batch, 1))
-            opened = {REFERENCE: self._reference(model)} | runnable
+            opened = {REFERENCE: partial(self.reference, model)} | runnable
             measured = measured_speeds(opened, self.threads, batch, single, self.profile.batch)
             speeds = {name: measured[name] for name in runnable}
             sizes = {name: sizes[name] for name in runnable}
@@ -178,7 +179,6 @@ class Court:
         model, engine = made.candidate.model, self.engines[made.candidate.engine]
         return lambda threads: self.opened(engine, model, made.file, threads)
 
-    def _reference(self, model: ServedModel) -> Callable[[int], Session]:
+    def reference(self, model: ServedModel, threads: int) -> Session:
         """What speeds are told as times of, also where it is no candidate or did not pass."""
-        graph = self.graphs.path(model, "fp32")
-        return lambda threads: self.opened(OnnxRuntime(), model, graph, threads)
+        return self.opened(OnnxRuntime(), model, self.graphs.path(model, "fp32"), threads)

@@ -16,7 +16,7 @@ from builder.engines.engine import Session, Tensors
 from builder.profile import Goal
 from clip_har.config import Config
 
-ROUNDS = 15
+ROUNDS = 12
 LEAST_ROUNDS = 5
 SECONDS = 40.0
 """Rounds end after this long, but not before LEAST_ROUNDS."""
@@ -39,6 +39,15 @@ class Speed(Config):
     """Milliseconds of a batch of one, the median."""
     speedup: float
     """Times the first one's speed in batches, the median over rounds."""
+
+
+class ClipSpeed(Config):
+    """What was measured of a clip on its way through all graphs that answer for it."""
+
+    clip_ms: float
+    """Milliseconds of one clip, the median."""
+    speedup: float
+    """Times the speed of the same graphs in fp32 ONNX Runtime, the median over rounds."""
 
 
 def measured_speeds(
@@ -75,6 +84,15 @@ def measured_speeds(
             speedup=float(np.median(reference / np.array(seconds))),
         )
     return speeds
+
+
+def measured_clip_speed(chosen: Callable[[], object], fp32: Callable[[], object]) -> ClipSpeed:
+    """The speed of a clip's way through the chosen engines, beside its way through fp32 ones."""
+    seconds = _rounds({"chosen": chosen, "fp32": fp32})
+    spent, reference = np.array(seconds["chosen"]), np.array(seconds["fp32"])
+    return ClipSpeed(
+        clip_ms=1000 * float(np.median(spent)), speedup=float(np.median(reference / spent))
+    )
 
 
 def best_candidate(goal: Goal, speeds: Mapping[str, Speed], sizes: Mapping[str, int]) -> str:

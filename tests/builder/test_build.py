@@ -12,6 +12,7 @@ from builder.build import Build
 from builder.candidates import Candidate, Made, made_candidate
 from builder.engines.engine import Array, Engine, EngineRefusedError, Tensors
 from builder.engines.onnx_runtime import _OnnxSession
+from builder.profile import Budget
 from builder.proof import parity_samples
 from clip_har.contract import CLIP_EMBED, FRAME_EMBEDS, FRAMES, TOKENS, VISION_ENCODER
 from clip_har.dataset import data_set_from_folder
@@ -19,6 +20,10 @@ from clip_har.product import tree_hash
 from clip_har.reference import Reference
 
 BuildBase = Callable[..., Build]
+LENIENT = Budget(
+    min_cosine=0.9, max_probability_error=0.5, min_top1_agreement=0.5, max_accuracy_drop=50
+)
+"""Where OpenVINO's bf16 passes on every CPU: some compute it in fp32, and some really in bf16."""
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +184,8 @@ def test_what_gains_nothing_is_tried_where_nothing_else_passes(
 
     monkeypatch.setattr("builder.engines.open_vino.has_bf16", lambda: False)
     monkeypatch.setattr("builder.trials.made_candidate", made)
-    done = build_base(tmp_path / "product", encoders=("onnxruntime:fp32", "openvino:bf16"))
+    names = ("onnxruntime:fp32", "openvino:bf16")
+    done = build_base(tmp_path / "product", encoders=names, budget=LENIENT)
     assert [row.state for row in done.report.by_graph["vision_encoder"]] == ["refused", "served"]
     assert [row.state for row in done.report.by_graph["text_encoder"]] == ["served", "left out"]
     # Told as times of ONNX Runtime's speed, which is no candidate any more.
@@ -260,7 +266,7 @@ def test_a_small_file_is_a_gain_on_any_machine(
 ) -> None:
     monkeypatch.setattr("builder.engines.open_vino.has_bf16", lambda: False)
     names = ("onnxruntime:fp32", "openvino:bf16")
-    done = build_base(tmp_path / "product", encoders=names, goal="size")
+    done = build_base(tmp_path / "product", encoders=names, goal="size", budget=LENIENT)
     assert {row.state for row in done.report.by_graph["vision_encoder"]} == {"passed", "served"}
 
 
@@ -274,7 +280,9 @@ def test_the_report_has_what_is_promised(base_product: Path) -> None:
     chosen = {row["model"]: row for row in report["candidates"] if row["chosen"]}
     assert chosen.keys() == {"vision_encoder", "text_encoder", "mean_pool", "classifier_base"}
     assert 0 < chosen["vision_encoder"]["share_of_int8_limit"] < 1
+    assert report["clip_speed"]["clip_ms"] > 0
     page = (base_product / "report.html").read_text()
+    assert "One clip through the encoder and all models behind it" in page
     assert "served: the only one that passed" in page
     assert "<svg" in page
     assert not re.search(r'(src|href)="(?!#)', page)  # needs no other file

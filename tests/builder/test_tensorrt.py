@@ -89,6 +89,7 @@ def test_the_edge_profile_builds_a_whole_repository(
     edge = BuildProfile.from_toml(PROFILES / "edge.toml")
     wanted = ("name", "goal", "encoders", "others", "capabilities", "budget")
     done = build_base(tmp_path / "edge", **{name: getattr(edge, name) for name in wanted})
+    assert done.report.clip_speed is None, "no plan runs here"
     encoder = done.report.chosen["vision_encoder"]
     assert (encoder.engine, encoder.precision) == ("tensorrt_rtx", "fp16")
     assert "bytes of tensorrt_rtx:fp32, the next" in encoder.reason

@@ -5,7 +5,13 @@ import pytest
 
 from builder import tuner
 from builder.engines.engine import Array, Tensors
-from builder.tuner import best_candidate, measured_speeds, reason_for, smallest_good_run
+from builder.tuner import (
+    best_candidate,
+    measured_clip_speed,
+    measured_speeds,
+    reason_for,
+    smallest_good_run,
+)
 
 BATCH = {"X": np.zeros((8, 1))}
 SINGLE = {"X": np.zeros((1, 1))}
@@ -87,3 +93,10 @@ def test_a_run_is_no_larger_than_what_is_about_as_fast(clock: Clock) -> None:
     assert smallest_good_run(Cache(clock, 0.003), {2: feeds[2], 4: feeds[4]}) == 2
     assert smallest_good_run(Steady(clock, 0.02), feeds) == 1
     assert smallest_good_run(Steady(clock, 0.02, run=0.0005), feeds) == 1
+
+
+def test_a_clips_way_is_compared_with_its_way_in_fp32(clock: Clock) -> None:
+    chosen, fp32 = Steady(clock, 0.02), Steady(clock, 0.05)
+    speed = measured_clip_speed(lambda: chosen.run(SINGLE), lambda: fp32.run(SINGLE))
+    assert speed.clip_ms == pytest.approx(20)
+    assert speed.speedup == pytest.approx(2.5)
