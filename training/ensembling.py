@@ -39,8 +39,8 @@ def fitted_ensemble(
 ) -> tuple[Ensemble, EnsembleFigures]:
     """Every variant's head, and the class texts as the variant `reader` sees them.
 
-    The weights are those of a grid of 1/20 with the best top-1 on validation; of equals, the
-    likeliest. The grid holds each member alone, so none beats the ensemble there.
+    The weights are the likeliest of a grid of 1/20 with which no member alone has a better top-1
+    on validation. The best top-1 of the grid would be one that validation clips flatter.
     """
     voices = [
         _voice(name, name, "head", temperatures[name], val[name].logits, test[name].logits)
@@ -50,7 +50,7 @@ def fitted_ensemble(
     temperature = fitted_temperature(by_text.clone(), val_truth)
     texts = (by_text, test[reader].text_logits)
     voices.append(_voice(ZERO_SHOT, reader, "text", temperature, *texts))
-    weights = best_weights(torch.stack([voice.val for voice in voices]), val_truth)
+    weights = likeliest_weights(torch.stack([voice.val for voice in voices]), val_truth)
     members = tuple(
         voice.member.model_copy(update={"weight": round(float(weight), 4)})
         for voice, weight in zip(voices, weights, strict=True)
@@ -58,13 +58,14 @@ def fitted_ensemble(
     return Ensemble(members=members), _figures(voices, weights, val_truth, test_truth)
 
 
-def best_weights(probabilities: Tensor, truth: Tensor) -> Tensor:
+def likeliest_weights(probabilities: Tensor, truth: Tensor) -> Tensor:
     """Members' probabilities (M, C, K), classes (C,) -> weights that sum to 1, (M,)."""
     candidates = _simplex(len(probabilities))  # (W, M)
     mixed = torch.einsum("wm,mck->wck", candidates, probabilities)  # (W, C, K)
     right = (mixed.argmax(dim=2) == truth).sum(dim=1)  # (W,)
     likely = mixed[:, torch.arange(len(truth)), truth].clamp(min=1e-12).log().mean(dim=1)
-    among = torch.where(right == right.max(), likely, -torch.inf)
+    best_alone = (probabilities.argmax(dim=2) == truth).sum(dim=1).max()
+    among = torch.where(right >= best_alone, likely, -torch.inf)
     return candidates[int(among.argmax())]
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from clip_har.ensemble import ENSEMBLE_FILE, ensemble_from_folder
-from training.ensembling import ZERO_SHOT, best_weights, fitted_ensemble
+from training.ensembling import ZERO_SHOT, fitted_ensemble, likeliest_weights
 from training.prediction import Answers, top1
 
 TRUTH = torch.arange(60) % 3
@@ -35,7 +35,7 @@ def random_answers(seed: int) -> dict[str, Answers]:
 def test_a_member_that_is_always_right_gets_all_the_weight() -> None:
     right = partly(torch.ones(60, dtype=torch.bool), 20.0).softmax(dim=1)
     wrong = partly(torch.zeros(60, dtype=torch.bool)).softmax(dim=1)
-    assert best_weights(torch.stack([wrong, right]), TRUTH).tolist() == [0.0, 1.0]
+    assert likeliest_weights(torch.stack([wrong, right]), TRUTH).tolist() == [0.0, 1.0]
 
 
 def test_members_that_know_different_halves_share_the_weight() -> None:
@@ -45,7 +45,17 @@ def test_members_that_know_different_halves_share_the_weight() -> None:
     voices = [torch.where(knows[:, None], one, flat) for knows, one in zip((first, ~first), sure,
               strict=True)]  # fmt: skip
     voices = [voice.softmax(dim=1) for voice in voices]
-    assert best_weights(torch.stack(voices), TRUTH).tolist() == [0.5, 0.5]
+    assert likeliest_weights(torch.stack(voices), TRUTH).tolist() == [0.5, 0.5]
+
+
+def test_one_more_clip_does_not_outweigh_what_all_the_others_say() -> None:
+    good, poor = (torch.zeros(60, 3) for _ in range(2))
+    rows = torch.arange(60)
+    good[rows, TRUTH], good[rows, (TRUTH + 1) % 3] = 0.9, 0.1
+    poor[rows, TRUTH], poor[rows, (TRUTH + 1) % 3] = 0.3, 0.7
+    good[0], poor[0] = torch.tensor([0.3, 0.7, 0.0]), torch.tensor([1.0, 0.0, 0.0])
+    assert ((0.7 * good + 0.3 * poor).argmax(dim=1) == TRUTH).all()
+    assert likeliest_weights(torch.stack([good, poor]), TRUTH).tolist() == [1.0, 0.0]
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -16,7 +16,7 @@ from clip_har.media import clip_from_media
 from clip_har.sampling import centred
 from training.mocap.actions import LABELS, REVERSAL_OF_LABEL
 from training.mocap.pairs import LABELS_OF_TIER
-from training.mocap.render import Item, MocapConfig, render_mocap
+from training.mocap.render import ClipJob, Item, MocapConfig, render_mocap
 
 
 def media(folder: Path) -> dict[str, bytes]:
@@ -120,19 +120,25 @@ def test_an_interrupted_render_leaves_no_folder(renders: MocapConfig, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_other_footage_has_the_same_clips_and_pairs_that_reverse(
+def test_haze_lies_on_clips_and_on_no_pair(
     renders: MocapConfig, rendered: Path, data_set: DataSet, tmp_path: Path
 ) -> None:
     folder = tmp_path / "haze"
-    assert render_mocap(renders.model_copy(update={"footage": "haze"}), folder, without_progress)
+    assert render_mocap(renders.model_copy(update={"haze": 1.0}), folder, without_progress)
     haze = data_set_from_folder(folder)
+    assert haze.pairs == data_set.pairs
+    for pair in haze.pairs:
+        assert (folder / pair.forward).read_bytes() == (rendered / pair.forward).read_bytes()
     for one, other in zip(data_set.clips, haze.clips, strict=True):
         assert (one.path, one.label, one.frames) == (other.path, other.label, other.frames)
         assert one.sha256 != other.sha256
-    assert (data_set.name, haze.name) == ("mocap", "mocap-haze")
-    for pair in haze.pairs:
-        forward, backward = (pictures(folder / path)[0] for path in (pair.forward, pair.backward))
-        assert (forward == backward[::-1]).all()
+
+
+@pytest.mark.parametrize(("haze", "hazy"), [(0.0, 0), (0.25, 3), (0.33, 4), (1.0, 12)])
+def test_the_last_clips_of_a_class_are_hazy(renders: MocapConfig, haze: float, hazy: int) -> None:
+    config = renders.model_copy(update={"haze": haze, "val_clips": 12})
+    jobs = [ClipJob(Path(), config, "val", LABELS[0], number) for number in range(12)]
+    assert [job.hazy for job in jobs] == [False] * (12 - hazy) + [True] * hazy
 
 
 def test_the_command_names_what_to_install_where_pybullet_is_missing(

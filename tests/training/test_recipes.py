@@ -17,7 +17,7 @@ from training.settings import TrainConfig
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 RECIPES = sorted(path for path in CONFIGS.glob("*.toml") if "[stages." in path.read_text())
-PUBLISHED = [path for path in RECIPES if path.stem not in ("demo", "mocap", "haze")]
+PUBLISHED = [path for path in RECIPES if path.stem not in ("demo", "mocap")]
 """Those of data sets that this project does not have."""
 USAGE_ERROR: Any = typer.BadParameter.__base__
 SSV2 = (

@@ -1,8 +1,9 @@
 """Pairs of videos with the same pictures in opposite orders: four tiers of tests of order.
 
-`reversal` pairs are test clips. The others are rendered for themselves: `closed_loop` walks on the
-spot and `rotation` turns once, and both end with the very scene they began with, so the ends of a
-clip tell nothing; `nuisance` shows bodies, scenes and tempos that no split has.
+`reversal` pairs are the scenes of test clips. The others are rendered for themselves:
+`closed_loop` walks on the spot and `rotation` turns once, and both end with the very scene they
+began with, so the ends of a clip tell nothing; `nuisance` shows bodies, scenes and tempos that no
+split has.
 N pictures, S side in pixels.
 """
 
@@ -13,7 +14,6 @@ import numpy as np
 
 from clip_har.dataset import Pair, Tier
 from training.mocap.actions import ACTION_OF_LABEL, ACTIONS, LABELS, REVERSAL_OF_LABEL
-from training.mocap.footage import FootageName, filmed
 from training.mocap.ranges import TIER_RANGES
 from training.mocap.scene import scene_of_process
 from training.mocap.take import draw_take
@@ -54,14 +54,14 @@ def pair_places(folder: Path, counts: dict[Tier, int]) -> list[PairPlace]:
     ]
 
 
-def render_pair(place: PairPlace, seed: int, side: int, fps: int, footage: FootageName) -> Pair:
+def render_pair(place: PairPlace, seed: int, side: int, fps: int) -> Pair:
     """Draws and renders a pair; its draw is none of any clip's."""
     tiers = list(LABELS_OF_TIER)
     key = [seed, tiers.index(place.tier), LABELS.index(place.label), place.number]
     rng = np.random.default_rng([*key, len(tiers)])  # a clip's key is one shorter
     take = draw_take(ACTION_OF_LABEL[place.label], TIER_RANGES[place.tier], rng)
     pictures = scene_of_process().pictures(take, take.times(fps), side)
-    return write_pair(place, filmed(pictures, footage, rng), fps)
+    return write_pair(place, pictures, fps)
 
 
 def write_pair(place: PairPlace, pictures: np.ndarray, fps: int) -> Pair:

@@ -14,7 +14,7 @@ from clip_har.config import Config
 from clip_har.dataset import MANIFEST_FILE, SPLITS, Clip, DataSet, Pair, Sample, SplitName, Tier
 from clip_har.product import file_hash, fingerprint, is_current, record_inputs, staged
 from training.mocap.actions import ACTION_OF_LABEL, LABELS, REVERSAL_OF_LABEL
-from training.mocap.footage import FootageName, filmed
+from training.mocap.haze import through_haze
 from training.mocap.pairs import PairPlace, pair_places, render_pair, write_pair
 from training.mocap.ranges import SPLIT_RANGES
 from training.mocap.scene import scene_of_process
@@ -59,15 +59,15 @@ class MocapConfig(Config):
     """Pairs a class of one whole turn on the spot."""
     nuisance: int = Field(ge=0)
     """Pairs a class that has a reversal, in bodies, scenes and tempos that no split has."""
-    footage: FootageName = "clear"
-    """What the pictures look like: `haze` is flat and pale."""
+    haze: float = Field(0.0, ge=0, le=1)
+    """Share of each class's clips, the last ones, that are seen through haze. Pairs are clear."""
 
     def clips_of(self, split: SplitName) -> int:
         """Clips a class in a split."""
         return {"train": self.train_clips, "val": self.val_clips, "test": self.test_clips}[split]
 
     def pairs(self) -> dict[Tier, int]:
-        """Pairs a class in the tiers beside `reversal`, whose pairs are the test clips."""
+        """Pairs a class in the tiers beside `reversal`, whose pairs are test scenes."""
         return {
             "closed_loop": self.closed_loop,
             "rotation": self.rotation,
@@ -90,6 +90,11 @@ class ClipJob:
         """Where the clip goes, relative to the data set."""
         return f"{self.split}/{self.label}/{self.number:04d}.mp4"
 
+    @property
+    def hazy(self) -> bool:
+        """Whether the clip is seen through haze."""
+        return self.number >= round(self.config.clips_of(self.split) * (1 - self.config.haze))
+
 
 @dataclass(frozen=True)
 class Rendered:
@@ -107,19 +112,13 @@ def render_mocap(config: MocapConfig, folder: Path, progress: Progress) -> bool:
         return False
     with staged(folder) as staging:
         jobs, places = _jobs(config, staging), pair_places(staging, config.pairs())
-        in_pair = partial(
-            render_pair,
-            seed=config.seed,
-            side=config.side,
-            fps=config.fps,
-            footage=config.footage,
-        )
+        in_pair = partial(render_pair, seed=config.seed, side=config.side, fps=config.fps)
         with worker_pool() as pool:
             clips = pool.map(_render, jobs, chunksize=4)
             rendered = list(progress(clips, "render clips", len(jobs)))
             pairs = list(progress(pool.map(in_pair, places), "render pairs", len(places)))
         data_set = DataSet(
-            name="mocap" if config.footage == "clear" else f"mocap-{config.footage}",
+            name="mocap",
             source=SOURCE,
             labels=LABELS,
             reversals=REVERSAL_OF_LABEL,
@@ -148,9 +147,9 @@ def _render(job: ClipJob) -> Rendered:
     take = draw_take(ACTION_OF_LABEL[job.label], SPLIT_RANGES[job.split], rng)
     times = take.times(config.fps)
     pictures = scene_of_process().pictures(take, times, config.side)  # (N, S, S, 3)
-    pictures = filmed(pictures, config.footage, rng.spawn(1)[0])
+    seen = through_haze(pictures, rng.spawn(1)[0]) if job.hazy else pictures
     target, held_out = job.folder / job.path, job.split == "test"
-    write_mp4(target, pictures, config.fps)
+    write_mp4(target, seen, config.fps)
     clip = Clip(
         path=job.path,
         label=job.label,
@@ -159,7 +158,7 @@ def _render(job: ClipJob) -> Rendered:
         seconds=round(len(pictures) / config.fps, 3),
         frames=len(pictures),
     )
-    still = _still(job, pictures, rng) if held_out and job.number < config.stills else None
+    still = _still(job, seen, rng) if held_out and job.number < config.stills else None
     paired = held_out and job.label in REVERSAL_OF_LABEL
     place = PairPlace(job.folder, "reversal", job.label, job.number)
     return Rendered(clip, still, write_pair(place, pictures, config.fps) if paired else None)

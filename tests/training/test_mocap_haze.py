@@ -1,24 +1,20 @@
-"""Footage of another look than the renders."""
+"""Scenes through haze."""
 
 import numpy as np
 import pytest
 
-from training.mocap.footage import filmed
+from training.mocap.haze import through_haze
 
 SCENE = np.zeros((3, 32, 32, 3), np.uint8)
 SCENE[:, :, :16] = (200, 40, 40)
 SCENE[:, :, 16:] = (40, 200, 40)
 
 
-def test_clear_footage_is_the_scene() -> None:
-    assert filmed(SCENE, "clear", np.random.default_rng(0)) is SCENE
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_haze_is_flat_and_pale_and_hides_nothing(seed: int) -> None:
-    seen = filmed(SCENE, "haze", np.random.default_rng(seed)).astype(float)
+    seen = through_haze(SCENE, np.random.default_rng(seed)).astype(float)
     assert seen.shape == SCENE.shape
-    assert 0.25 * SCENE.std() < seen.std() < 0.65 * SCENE.std()
+    assert 0.2 * SCENE.std() < seen.std() < 0.55 * SCENE.std()
     assert seen.min() > 30, "nothing is black"
     assert seen.max() < 255, "nothing is burnt out"
     halves = seen[:, :, :16], seen[:, :, 16:]
@@ -29,6 +25,6 @@ def test_haze_is_flat_and_pale_and_hides_nothing(seed: int) -> None:
 
 
 def test_it_is_drawn_by_the_seed() -> None:
-    once, again, other = (filmed(SCENE, "haze", np.random.default_rng(s)) for s in (1, 1, 2))
+    once, again, other = (through_haze(SCENE, np.random.default_rng(s)) for s in (1, 1, 2))
     assert (once == again).all()
     assert (once != other).any()
