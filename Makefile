@@ -3,9 +3,8 @@ PYTHON ?= python3
 PROFILE ?= cpu
 CONFIG ?= configs/demo.toml
 CHECKPOINT ?= runs/demo
-RECIPE := $(basename $(notdir $(CONFIG)))
-# A recipe configs/X.toml is for the data of configs/X-data.toml where there is one.
-DATA ?= build/data/$(if $(wildcard configs/$(RECIPE)-data.toml),$(RECIPE),mocap)
+# The recipe that tunes the CLIP wants something that it has not seen; the others take clear clips.
+DATA ?= build/data/$(if $(filter configs/mocap.toml,$(CONFIG)),mocap-haze,mocap)
 RENDERED = $(wildcard configs/$(patsubst build/data/%,%,$(DATA))-data.toml)
 PRODUCT ?= build/demo
 PY := .venv/bin/python
@@ -30,7 +29,7 @@ data: setup ## the rendered data set DATA=build/data/mocap; your own is left alo
 	$(if $(RENDERED),$(PY) -m training render-mocap $(RENDERED) $(DATA))
 
 train: data ## checkpoints, figures and a report from CONFIG=configs/demo.toml, in runs/
-	$(PY) -m training train $(CONFIG) $(DATA) runs/$(RECIPE)
+	$(PY) -m training train $(CONFIG) $(DATA) runs/$(basename $(notdir $(CONFIG)))
 
 engines: setup ## a repository for PROFILE=cpu from CHECKPOINT=runs/demo, in build/PROFILE
 	$(PY) -m builder build configs/profiles/$(PROFILE).toml $(CHECKPOINT) $(DATA)

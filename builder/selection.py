@@ -15,7 +15,7 @@ from builder.held_out import clips_of_split, frames_of_clips
 from builder.parity import Chain
 from builder.repository import ServedGraph
 from builder.temperature import temperatures_behind
-from builder.trials import Court, Trial
+from builder.trials import REFERENCE, Court, Trial
 from builder.tuner import ClipSpeed, measured_clip_speed, smallest_good_run
 from clip_har.contract import FRAMES, VISION_ENCODER, ServedModel
 from clip_har.dataset import DataSet
@@ -116,11 +116,18 @@ class Selection:
             return None
         court, served = self.court, self.served()
         frames, times = court.held_out.frames[0], court.held_out.times[0].numpy()
-        opened = (
-            {m: court.opened(one.engine, m, one.file, one.threads) for m, one in served.items()},
-            {m: court.reference(m, one.threads) for m, one in served.items()},
-        )
-        ways = [partial(Chain(each).answers, court.variants, frames, times) for each in opened]
+        chosen = {
+            m: court.opened(one.engine, m, one.file, one.threads) for m, one in served.items()
+        }
+        fp32 = {
+            model: chosen[model]
+            if self.candidate(model).name == REFERENCE
+            else court.reference(model, one.threads)
+            for model, one in served.items()
+        }
+        ways = [
+            partial(Chain(each).answers, court.variants, frames, times) for each in (chosen, fp32)
+        ]
         return measured_clip_speed(*ways)
 
     def candidate(self, model: ServedModel) -> Candidate:
