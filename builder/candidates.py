@@ -15,10 +15,11 @@ from builder.graph_store import GraphStore
 from builder.profile import BuildProfile, Precision
 from clip_har.contract import TEXT_ENCODER, VISION_ENCODER, ServedModel
 from clip_har.product import file_hash, fingerprint, is_current, record_inputs, staged
+from clip_har.spec import ModelSpec
 
 NOTES_FILE = "candidate.json"
 ENCODERS = (VISION_ENCODER, TEXT_ENCODER)
-USUAL_TOKENS, MOST_TOKENS = 16, 77
+USUAL_TOKENS = 16
 USUAL_TEXTS, MOST_TEXTS = 16, 1000
 
 
@@ -128,15 +129,14 @@ def made_candidate(
     return Made(candidate, file, json.loads((target / NOTES_FILE).read_text())["seconds"], "")
 
 
-def ranges_of(
-    model: ServedModel, sizes: Mapping[str, int], frames: int, most: int
-) -> dict[str, Range]:
+def ranges_of(model: ServedModel, spec: ModelSpec, most: int) -> dict[str, Range]:
     """Shapes that an engine is made for: up to `most` in a batch, as config.pbtxt says."""
-    usual = {**sizes, "T": frames, "N": USUAL_TEXTS, "L": USUAL_TOKENS}
+    longest = spec.max_tokens
+    usual = {**spec.sizes, "T": spec.frames, "N": USUAL_TEXTS, "L": min(USUAL_TOKENS, longest)}
     ends = (
         {"T": 1, "N": 1, "L": 2},
         {},
-        {"T": 2 * frames, "N": MOST_TEXTS, "L": MOST_TOKENS},
+        {"T": 2 * spec.frames, "N": MOST_TEXTS, "L": longest},
     )
 
     def shape(axes: Sequence[str], batch: int, end: Mapping[str, int]) -> tuple[int, ...]:

@@ -82,8 +82,7 @@ class Court:
 
     def try_all(self, model: ServedModel) -> list[Trial]:
         """The trials of a graph's candidates; raises ValueError where none of them passes."""
-        spec = self.variants.spec
-        ranges = ranges_of(model, spec.sizes, spec.frames, self.most[model])
+        ranges = ranges_of(model, self.variants.spec, self.most[model])
         trials = self._all_tried(candidates_of(model, self.profile), ranges)
         passed = {name: trial for name, trial in trials.items() if not trial.faults}
         if not passed:

@@ -27,7 +27,7 @@ from builder.machine import TritonFacts
 from builder.precision import half_from_graph
 from builder.profile import BuildProfile
 from builder.triton_config import CONFIG_FILE, config_from_file
-from clip_har.contract import GRAPHS, VISION_ENCODER, ServedModel
+from clip_har.contract import GRAPHS, TEXT_ENCODER, TOKENS, VISION_ENCODER, ServedModel
 
 RTX = TensorRTForRTX()
 PROFILES = Path(__file__).parents[2] / "configs" / "profiles"
@@ -58,7 +58,15 @@ def small(tmp_path: Path) -> Path:
 def shapes(variants: Variants) -> dict[ServedModel, dict[str, Range]]:
     """What a build asks for, of each graph."""
     spec, most = variants.spec, most_rows(variants)
-    return {model: ranges_of(model, spec.sizes, spec.frames, most[model]) for model in most}
+    return {model: ranges_of(model, spec, most[model]) for model in most}
+
+
+def test_texts_are_no_longer_than_the_clip_reads(variants: Variants) -> None:
+    tower = variants.spec.clip["text_config"]
+    assert isinstance(tower, dict)
+    clip = {**variants.spec.clip, "text_config": {**tower, "max_position_embeddings": 9}}
+    short = variants.spec.model_copy(update={"clip": clip})
+    assert ranges_of(TEXT_ENCODER, short, 64) == {TOKENS.name: Range((1, 2), (64, 9), (64, 9))}
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
