@@ -268,13 +268,13 @@ def _noise(views: Sequence[View], settings: Stage, dim: int) -> Tensor | None:
     """What a stage adds to the embeddings of every frame of every view, (B, T, D)."""
     if not settings.noise and not settings.shift:
         return None
-    drawn: list[NDArray[np.float32]] = []
+    drawn: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
     for view in views:
         rng = np.random.default_rng((*view.seed, 4))
         of_frames = rng.standard_normal((len(view.places), dim), np.float32)
-        of_clip = rng.standard_normal((1, dim), np.float32)
-        drawn.append(settings.noise * of_frames + settings.shift * of_clip)
-    return torch.from_numpy(np.stack(drawn)) / math.sqrt(dim)
+        drawn.append((of_frames, rng.standard_normal((1, dim), np.float32)))
+    frames, clips = (torch.from_numpy(np.stack(some)) for some in zip(*drawn, strict=True))
+    return (settings.noise * frames + settings.shift * clips) / math.sqrt(dim)
 
 
 def _begin_worker(_number: int) -> None:
