@@ -73,7 +73,7 @@ def measured_speeds(
         name: min(threads, key=lambda count, name=name: median(batches[name, count]))
         for name in opened
     }
-    reference = np.array(batches[first, best[first]])
+    reference = batches[first, best[first]]
     speeds: dict[str, Speed] = {}
     for name, count in best.items():
         seconds = batches[name, count]
@@ -82,7 +82,7 @@ def measured_speeds(
             rows_a_second=rows / median(seconds),
             batch_ms=1000 * median(seconds),
             single_ms=1000 * median(singles[name, count]),
-            speedup=float(np.median(reference / np.array(seconds))),
+            speedup=_speedup(reference, seconds),
         )
     return speeds
 
@@ -96,11 +96,15 @@ def measured_clip_speed(chosen: Callable[[], object], fp32: Callable[[], object]
     ways = {"chosen": chosen, "fp32": fp32}
     runs = {name: partial(_repeated, way, CLIPS_IN_A_ROW) for name, way in ways.items()}
     seconds = _rounds(runs, LEAST_ROUNDS)
-    spent, reference = np.array(seconds["chosen"]), np.array(seconds["fp32"])
     return ClipSpeed(
-        clip_ms=1000 * float(np.median(spent)) / CLIPS_IN_A_ROW,
-        speedup=float(np.median(reference / spent)),
+        clip_ms=1000 * median(seconds["chosen"]) / CLIPS_IN_A_ROW,
+        speedup=_speedup(seconds["fp32"], seconds["chosen"]),
     )
+
+
+def _speedup(reference: Sequence[float], seconds: Sequence[float]) -> float:
+    """Times the reference's speed, compared within rounds: the median."""
+    return float(np.median(np.array(reference) / np.array(seconds)))
 
 
 def _repeated(run: Callable[[], object], times: int) -> None:
