@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
@@ -24,7 +23,6 @@ from clip_har.sampling import Timeline
 from training.augmentation import Augmentation, clip_view, flip_table
 from training.decoding import decoded_clip
 from training.mixing import mixed
-from training.settings import Stage
 from training.views import Schedule, View
 
 if TYPE_CHECKING:  # it loads transformers, which processes that decode can do without
@@ -140,7 +138,7 @@ class FeatureBatches:
         embeds, times, labels = played_backwards(
             embeds, times, labels, asked, self.classes.backwards
         )
-        noise = _noise(views, self.schedule.settings, embeds.shape[-1])
+        noise = _noise(views, self.schedule.settings.noise, embeds.shape[-1])
         return Batch(embeds, times, F.one_hot(labels, self.classes.count).float(), noise)
 
 
@@ -191,7 +189,7 @@ class ClipBatches:
         targets = F.one_hot(labels, self.classes.count).float()
         rng = np.random.default_rng((*items[0].view.seed, 5))
         seen, targets = mixed(seen, targets, self.schedule.settings.augmentation, rng)
-        noise = _noise([item.view for item in items], self.schedule.settings, self.dim)
+        noise = _noise([item.view for item in items], self.schedule.settings.noise, self.dim)
         faults = tuple(fault for item in items for fault in item.faults)
         return Batch(seen, times, targets, noise, faults)
 
@@ -264,17 +262,15 @@ class ClipSource(Dataset[Item]):
         return seen.frames, times, seen.flipped
 
 
-def _noise(views: Sequence[View], settings: Stage, dim: int) -> Tensor | None:
-    """What a stage adds to the embeddings of every frame of every view, (B, T, D)."""
-    if not settings.noise and not settings.shift:
+def _noise(views: Sequence[View], length: float, dim: int) -> Tensor | None:
+    """A random vector of about that length for every frame of every view, (B, T, D)."""
+    if not length:
         return None
-    drawn: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
-    for view in views:
-        rng = np.random.default_rng((*view.seed, 4))
-        of_frames = rng.standard_normal((len(view.places), dim), np.float32)
-        drawn.append((of_frames, rng.standard_normal((1, dim), np.float32)))
-    frames, clips = (torch.from_numpy(np.stack(some)) for some in zip(*drawn, strict=True))
-    return (settings.noise * frames + settings.shift * clips) / math.sqrt(dim)
+    drawn = [
+        np.random.default_rng((*view.seed, 4)).standard_normal((len(view.places), dim), np.float32)
+        for view in views
+    ]
+    return torch.from_numpy(np.stack(drawn)) * (length / math.sqrt(dim))
 
 
 def _begin_worker(_number: int) -> None:

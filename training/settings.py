@@ -64,8 +64,6 @@ class Stage(Config):
     """Decay of the moving average of the weights that the stage ends with; 0: the last weights."""
     noise: float = Field(default=0.0, ge=0)
     """Length of the random vector added to each frame embedding (their own length is 1)."""
-    shift: float = Field(default=0.0, ge=0)
-    """Likewise of one added to all of a clip alike, as if the scene were another."""
     patience: int = Field(default=0, ge=0)
     """Validations without a better result before the stage stops, and ends with the best weights,
     for `lora` and `unfrozen` perhaps those that it began with; 0: it runs to its end."""

@@ -186,17 +186,6 @@ def test_noise_has_its_length_and_belongs_to_the_view() -> None:
     assert len(lengths.flatten().unique()) == lengths.numel()
 
 
-def test_a_shift_is_the_same_for_all_frames_of_a_clip(by_hand: FeatureSet) -> None:
-    shifted, both = (feature_steps(by_hand, shift=0.3, noise=n)[0][0].noise for n in (0.0, 0.1))
-    assert shifted is not None
-    assert both is not None
-    assert torch.equal(shifted, shifted[:, :1].expand_as(shifted))
-    assert len(shifted[:, 0].norm(dim=-1).unique()) == len(shifted)
-    of_frames = feature_steps(by_hand, noise=0.1)[0][0].noise
-    assert of_frames is not None
-    assert torch.allclose(both, shifted + of_frames)
-
-
 def test_a_resumed_stage_sees_the_steps_that_are_left(by_hand: FeatureSet) -> None:
     whole = feature_steps(by_hand, noise=0.1, epochs=8)
     assert len(whole) == 4

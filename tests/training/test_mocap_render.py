@@ -126,6 +126,7 @@ def test_haze_lies_on_clips_and_on_no_pair(
     folder = tmp_path / "haze"
     assert render_mocap(renders.model_copy(update={"haze": 1.0}), folder, without_progress)
     haze = data_set_from_folder(folder)
+    assert (data_set.name, haze.name) == ("mocap", "mocap-haze")
     assert haze.pairs == data_set.pairs
     for pair in haze.pairs:
         assert (folder / pair.forward).read_bytes() == (rendered / pair.forward).read_bytes()

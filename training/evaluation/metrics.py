@@ -101,7 +101,7 @@ class OrderTier(Config):
     swap_rate: float
     """Share of pairs whose two clips get opposite answers."""
     shuffled: float
-    """Accuracy with the frames in random order: chance, if only order was used."""
+    """Mean accuracy over random orders of the frames: chance, if only order was used."""
     shuffled_interval: Interval
     """Of `shuffled`, drawn over pairs."""
     frame_bag: float

@@ -3,7 +3,7 @@
 C clips, P pairs, D embedding, K classes, N names.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +14,13 @@ from clip_har.dataset import Clip, Pair, Tier
 from training.action_model import ActionModel
 from training.evaluation.classification import classification_from_logits
 from training.evaluation.metrics import Held, Order, OrderTier, ZeroShot
-from training.evaluation.order import order_tier
+from training.evaluation.order import Both, PairTruth, order_tier
 from training.evaluation.zero_shot import TextScores, base_to_novel
 from training.held_out import clips_of_pairs
 from training.prediction import Answers, Seen, answers_of
 
-SHUFFLE_SEED = 0
+SHUFFLES = 8
+"""Random orders of each clip: one alone would leave its own luck in the figure."""
 
 
 @dataclass(frozen=True)
@@ -137,24 +138,29 @@ def _seen_pairs(
 
 
 def _tier_figures(model: ActionModel, pairs: SeenPairs, texts: Tensor) -> dict[str, OrderTier]:
-    forward, backward = pairs.forward, pairs.backward
-    seen = (
-        forward,
-        backward,
-        forward.shuffled(SHUFFLE_SEED),
-        backward.shuffled(SHUFFLE_SEED + 1),
-    )
-    answers = [answers_of(model, one, texts) for one in seen]
-    bag = [_control(model, told, one, texts) for told, one in zip(answers, seen[:2], strict=False)]
+    both = (pairs.forward, pairs.backward)
+
+    def asked(seen: Iterable[Seen]) -> list[dict[str, Answers]]:
+        return [answers_of(model, one, texts) for one in seen]
+
+    told = asked(both)
+    bag = [_control(model, one, seen, texts) for one, seen in zip(told, both, strict=True)]
+    shuffled = [
+        asked(seen.shuffled(2 * draw + turned) for turned, seen in enumerate(both))
+        for draw in range(SHUFFLES)
+    ]
+    truth = PairTruth(pairs.label.cpu(), pairs.reversed_label.cpu())
     return {
         name: order_tier(
-            *(told[name].logits for told in answers),
-            *bag,
-            label=pairs.label,
-            reversed_label=pairs.reversed_label,
+            _logits(told, name), [_logits(one, name) for one in shuffled], (bag[0], bag[1]), truth
         )
         for name in model.kinds
     }
+
+
+def _logits(told: Sequence[Mapping[str, Answers]], name: str) -> Both:
+    forward, backward = told
+    return forward[name].logits, backward[name].logits
 
 
 def _control(model: ActionModel, told: Mapping[str, Answers], seen: Seen, texts: Tensor) -> Tensor:

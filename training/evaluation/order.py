@@ -1,5 +1,6 @@
 """Whether a model knows the order of frames, from its answers to pairs. P pairs, K classes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,36 +23,30 @@ class PairTruth:
     """Class of its reversal, (P,)."""
 
 
+Both = tuple[Tensor, Tensor]
+"""Logits (P, K) of the clips as they were taken, and of their reversals."""
+
+
 def order_tier(
-    forward: Tensor,
-    backward: Tensor,
-    shuffled_forward: Tensor,
-    shuffled_backward: Tensor,
-    bag_forward: Tensor,
-    bag_backward: Tensor,
-    label: Tensor,
-    reversed_label: Tensor,
-    seed: int = 0,
+    told: Both, shuffled: Sequence[Both], bag: Both, truth: PairTruth, seed: int = 0
 ) -> OrderTier:
-    """Figures of P pairs from logits (P, K) of both clips of each and their classes (P,).
+    """Figures of P pairs from the answers to both clips of each.
 
     Three models of the same clips: the one in question, the same with each clip's frames in random
-    order, and the control that averages frames.
+    order, several times, and the control that averages frames.
     """
-    truth = PairTruth(label.cpu(), reversed_label.cpu())
-    margins = pair_margins(forward, backward, truth)
+    margins = pair_margins(*told, truth)
     scores = pair_scores(margins)
-    shuffled = pair_scores(pair_margins(shuffled_forward, shuffled_backward, truth))
-    bag = pair_scores(pair_margins(bag_forward, bag_backward, truth))
+    mixed = np.mean([pair_scores(pair_margins(*one, truth)) for one in shuffled], axis=0)  # (P,)
     return OrderTier(
-        pairs=len(label),
+        pairs=len(truth.label),
         accuracy=float(scores.mean()),
         interval=bootstrap_interval(scores, seed),
         swap_rate=float((margins.prod(axis=1) > 0).mean()),
-        shuffled=float(shuffled.mean()),
-        shuffled_interval=bootstrap_interval(shuffled, seed),
-        frame_bag=float(bag.mean()),
-        frame_bag_max_logit_difference=float((bag_forward - bag_backward).abs().max()),
+        shuffled=float(mixed.mean()),
+        shuffled_interval=bootstrap_interval(mixed, seed),
+        frame_bag=float(pair_scores(pair_margins(*bag, truth)).mean()),
+        frame_bag_max_logit_difference=float((bag[0] - bag[1]).abs().max()),
     )
 
 

@@ -118,7 +118,7 @@ def render_mocap(config: MocapConfig, folder: Path, progress: Progress) -> bool:
             rendered = list(progress(clips, "render clips", len(jobs)))
             pairs = list(progress(pool.map(in_pair, places), "render pairs", len(places)))
         data_set = DataSet(
-            name="mocap",
+            name="mocap-haze" if config.haze else "mocap",
             source=SOURCE,
             labels=LABELS,
             reversals=REVERSAL_OF_LABEL,

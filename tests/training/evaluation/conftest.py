@@ -15,7 +15,7 @@ from training.evaluation.metrics import (
     Metrics,
     Order,
 )
-from training.evaluation.order import order_tier
+from training.evaluation.order import PairTruth, order_tier
 from training.evaluation.stage_figures import Gain, StageFigures
 from training.evaluation.zero_shot import TextScores, all_classes, base_to_novel, half_class
 
@@ -50,7 +50,9 @@ def make_order(skill: float) -> Order:
         label, other = torch.zeros(24, dtype=torch.int64), torch.ones(24, dtype=torch.int64)
         ahead, back = (make_logits(one, 6, skill - 0.5 * seed, seed) for one in (label, other))
         random = torch.randn(24, 6, generator=torch.Generator().manual_seed(seed))
-        tiers[tier] = order_tier(ahead, back, random, random.flip(0), random, random, label, other)
+        tiers[tier] = order_tier(
+            (ahead, back), [(random, random.flip(0))], (random, random), PairTruth(label, other)
+        )
     accuracy = {name: tier.accuracy for name, tier in tiers.items()}
     bag = {name: tier.frame_bag for name, tier in tiers.items()}
     return Order(**accuracy, frame_bag=bag, tiers=tiers, still_max_probability_difference=2.4e-7)
