@@ -1,5 +1,6 @@
 """Weights of an ensemble, fitted on validation. M members, C clips, K classes."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 
 from clip_har.ensemble import ENSEMBLE_FILE, ensemble_from_folder
-from training.ensembling import ZERO_SHOT, fitted_ensemble, likeliest_weights
+from training.ensembling import ZERO_SHOT, competence_weights, fitted_ensemble
 from training.prediction import Answers, top1
 
 TRUTH = torch.arange(60) % 3
@@ -35,7 +36,7 @@ def random_answers(seed: int) -> dict[str, Answers]:
 def test_a_member_that_is_always_right_gets_all_the_weight() -> None:
     right = partly(torch.ones(60, dtype=torch.bool), 20.0).softmax(dim=1)
     wrong = partly(torch.zeros(60, dtype=torch.bool)).softmax(dim=1)
-    assert likeliest_weights(torch.stack([wrong, right]), TRUTH).tolist() == [0.0, 1.0]
+    assert competence_weights(torch.stack([wrong, right]), TRUTH).tolist() == [0.0, 1.0]
 
 
 def test_members_that_know_different_halves_share_the_weight() -> None:
@@ -45,17 +46,34 @@ def test_members_that_know_different_halves_share_the_weight() -> None:
     voices = [torch.where(knows[:, None], one, flat) for knows, one in zip((first, ~first), sure,
               strict=True)]  # fmt: skip
     voices = [voice.softmax(dim=1) for voice in voices]
-    assert likeliest_weights(torch.stack(voices), TRUTH).tolist() == [0.5, 0.5]
+    assert competence_weights(torch.stack(voices), TRUTH).tolist() == [0.5, 0.5]
 
 
-def test_one_more_clip_does_not_outweigh_what_all_the_others_say() -> None:
-    good, poor = (torch.zeros(60, 3) for _ in range(2))
-    rows = torch.arange(60)
-    good[rows, TRUTH], good[rows, (TRUTH + 1) % 3] = 0.9, 0.1
-    poor[rows, TRUTH], poor[rows, (TRUTH + 1) % 3] = 0.3, 0.7
-    good[0], poor[0] = torch.tensor([0.3, 0.7, 0.0]), torch.tensor([1.0, 0.0, 0.0])
-    assert ((0.7 * good + 0.3 * poor).argmax(dim=1) == TRUTH).all()
-    assert likeliest_weights(torch.stack([good, poor]), TRUTH).tolist() == [1.0, 0.0]
+def of_shares(*shares: float) -> Tensor:
+    """Members that are right in so many of the clips, each in others, (M, C, K)."""
+    clips = torch.arange(60)
+    rolled = [(clips + 20 * number) % 60 < 60 * share for number, share in enumerate(shares)]
+    return torch.stack([partly(right, 2.0).softmax(dim=1) for right in rolled])
+
+
+def test_a_weight_is_the_log_odds_of_being_right() -> None:
+    found = competence_weights(of_shares(0.9, 0.8, 0.8), TRUTH)
+    odds = [math.log(2 * (right + 1) / (61 - right)) for right in (54, 48, 48)]
+    assert found.tolist() == pytest.approx([one / sum(odds) for one in odds])
+
+
+def test_who_only_guesses_is_not_heard() -> None:
+    assert competence_weights(of_shares(0.9, 0.3), TRUTH).tolist() == [1.0, 0.0]
+
+
+def test_where_a_member_alone_is_better_it_decides_alone() -> None:
+    best, worse = of_shares(0.8, 0.7)
+    best[:48] = partly(torch.ones(60, dtype=torch.bool), 0.1).softmax(dim=1)[:48]  # right, unsure
+    assert competence_weights(torch.stack([best, worse, worse]), TRUTH).tolist() == [1.0, 0.0, 0.0]
+
+
+def test_of_members_that_are_all_worse_than_a_guess_the_best_decides() -> None:
+    assert competence_weights(of_shares(0.1, 0.2), TRUTH).tolist() == [0.0, 1.0]
 
 
 @pytest.mark.parametrize("seed", range(4))
