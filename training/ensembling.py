@@ -92,7 +92,7 @@ def _figures(
         members=tuple(
             Member(
                 name=voice.member.name,
-                weight=round(float(weight), 4),
+                weight=float(weight),
                 val_top1=top1(voice.val, val_truth),
                 test_top1=top1(voice.test, test_truth),
             )
