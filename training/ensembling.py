@@ -60,8 +60,8 @@ def competence_weights(probabilities: Tensor, truth: Tensor) -> Tensor:
     """Members' probabilities (M, C, K), classes (C,) -> weights that sum to 1, (M,).
 
     The log odds of a member being right, over those of a guess: what is best for voters who err
-    independently (Nitzan and Paroush, 1982; among K classes SAMME, Zhu et al., 2009), with nothing
-    that few clips could mislead. Where a member alone is better still, it decides alone.
+    independently (Nitzan and Paroush, 1982; among K classes SAMME, Zhu et al., 2009). Nothing is
+    searched for, so few clips mislead it little. A member that alone is better decides alone.
     """
     right = (probabilities.argmax(dim=2) == truth).sum(dim=1).double()  # (M,)
     share = (right + 1) / (len(truth) + 2)  # no odds are infinite (Laplace)
