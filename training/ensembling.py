@@ -65,12 +65,17 @@ def competence_weights(probabilities: Tensor, truth: Tensor) -> Tensor:
     """
     right = (probabilities.argmax(dim=2) == truth).sum(dim=1).double()  # (M,)
     share = (right + 1) / (len(truth) + 2)  # no odds are infinite (Laplace)
-    odds = (share / (1 - share)).log() + math.log(probabilities.shape[2] - 1)
-    weights = odds.clamp(min=0) / odds.clamp(min=0).sum().clamp(min=1e-9)
-    mixed = torch.einsum("m,mck->ck", weights, probabilities.double())
-    if weights.any() and int((mixed.argmax(dim=1) == truth).sum()) >= int(right.max()):
+    odds = (share.logit() + math.log(probabilities.shape[2] - 1)).clamp(min=0)
+    weights = odds / odds.sum().clamp(min=1e-9)
+    together = (_mixed(weights, probabilities).argmax(dim=1) == truth).sum()
+    if weights.any() and together >= right.max():
         return weights
     return torch.eye(len(right)).double()[int(right.argmax())]
+
+
+def _mixed(weights: Tensor, probabilities: Tensor) -> Tensor:
+    """What members (M,) say together: (M, C, K) -> (C, K)."""
+    return torch.einsum("m,mck->ck", weights, probabilities.double())
 
 
 def _voice(
@@ -78,15 +83,14 @@ def _voice(
 ) -> Voice:
     table = {"name": name, "checkpoint": checkpoint, "reads": reads, "weight": 0.0}
     member = EnsembleMember.model_validate({**table, "temperature": temperature})
-    said = [(logits.double() / temperature).softmax(dim=1) for logits in (val, test)]
-    return Voice(member, *said)
+    return Voice(member, (val / temperature).softmax(dim=1), (test / temperature).softmax(dim=1))
 
 
 def _figures(
     voices: list[Voice], weights: Tensor, val_truth: Tensor, test_truth: Tensor
 ) -> EnsembleFigures:
-    val = torch.einsum("m,mck->ck", weights, torch.stack([voice.val for voice in voices]))
-    test = torch.einsum("m,mck->ck", weights, torch.stack([voice.test for voice in voices]))
+    val = _mixed(weights, torch.stack([voice.val for voice in voices]))
+    test = _mixed(weights, torch.stack([voice.test for voice in voices]))
     right = (test.argmax(dim=1) == test_truth).double().numpy()
     return EnsembleFigures(
         members=tuple(

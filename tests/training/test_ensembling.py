@@ -49,6 +49,16 @@ def test_members_that_know_different_halves_share_the_weight() -> None:
     assert competence_weights(torch.stack(voices), TRUTH).tolist() == [0.5, 0.5]
 
 
+def test_one_more_clip_does_not_outweigh_what_all_the_others_say() -> None:
+    good, poor = (torch.zeros(60, 3) for _ in range(2))
+    rows = torch.arange(60)
+    good[rows, TRUTH], good[rows, (TRUTH + 1) % 3] = 0.9, 0.1
+    poor[rows, TRUTH], poor[rows, (TRUTH + 1) % 3] = 0.3, 0.7
+    good[0], poor[0] = torch.tensor([0.3, 0.7, 0.0]), torch.tensor([1.0, 0.0, 0.0])
+    assert ((0.7 * good + 0.3 * poor).argmax(dim=1) == TRUTH).all()
+    assert competence_weights(torch.stack([good, poor]), TRUTH).tolist() == [1.0, 0.0]
+
+
 def of_shares(*shares: float) -> Tensor:
     """Members that are right in so many of the clips, each in others, (M, C, K)."""
     clips = torch.arange(60)

@@ -29,10 +29,7 @@ class SeenPairs:
 
     forward: Seen
     backward: Seen
-    label: Tensor
-    """Class of each as it was taken, (P,)."""
-    reversed_label: Tensor
-    """Class of its reversal, (P,)."""
+    truth: PairTruth
 
 
 See = Callable[[list[Clip], str], Seen]
@@ -132,8 +129,10 @@ def _seen_pairs(
     return SeenPairs(
         forward=forward.only(back[front]),
         backward=backward.only(front[back]),
-        label=torch.tensor([labels.index(pair.label) for pair in whole]),
-        reversed_label=torch.tensor([labels.index(pair.reversed_label) for pair in whole]),
+        truth=PairTruth(
+            label=torch.tensor([labels.index(pair.label) for pair in whole]),
+            reversed_label=torch.tensor([labels.index(pair.reversed_label) for pair in whole]),
+        ),
     )
 
 
@@ -149,10 +148,12 @@ def _tier_figures(model: ActionModel, pairs: SeenPairs, texts: Tensor) -> dict[s
         asked(seen.shuffled(2 * draw + turned) for turned, seen in enumerate(both))
         for draw in range(SHUFFLES)
     ]
-    truth = PairTruth(pairs.label.cpu(), pairs.reversed_label.cpu())
     return {
         name: order_tier(
-            _logits(told, name), [_logits(one, name) for one in shuffled], (bag[0], bag[1]), truth
+            _logits(told, name),
+            [_logits(one, name) for one in shuffled],
+            (bag[0], bag[1]),
+            pairs.truth,
         )
         for name in model.kinds
     }
