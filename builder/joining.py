@@ -21,7 +21,7 @@ from builder.manifest import (
 )
 from builder.publication import Build, copied
 from builder.triton_config import CONFIG_FILE, comparable, set_called_places, text_from_config
-from clip_har.place import NEWEST, Place
+from clip_har.place import Place
 from clip_har.product import staged
 from clip_har.reference import REFERENCE_FILE, BuilderError, Reference
 
@@ -72,7 +72,8 @@ class _Repository:
 
     def _take(self, build: Build, origin: str, suffix: str, names: Mapping[str, str]) -> str:
         config = copied(build.configs[origin])
-        set_called_places(config, {one: Place(names[one], NEWEST) for one in build.callees[origin]})
+        called = build.callees[origin]
+        set_called_places(config, {one: Place(names[one], build.version(one)) for one in called})
         model = _Model(
             origin, comparable(config), build.surroundings(origin) | build.content(origin)
         )

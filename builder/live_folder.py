@@ -28,6 +28,7 @@ from builder.publication import (
     record,
 )
 from builder.switching import Step, Switch
+from builder.triton_config import is_pinned
 from clip_har.place import Place
 from clip_har.product import write_whole
 from clip_har.reference import REFERENCE_FILE
@@ -78,23 +79,19 @@ class LiveFolder:
 
         Raises ValueError where somebody has changed it.
         """
-        begun = self.manifest.pending or (self.history and not self.manifest.versions)
-        if not begun:
-            advice = "publish changes configurations: change their sources and build instead"
+        advice = "publish changes configurations: change their sources and build instead"
+        if not self.manifest.pending:
             refuse(verify(self.live), f"{self.live} is not what was published; {advice}")
         if self.manifest.versions:
             return
         plain = Build(self.live)
+        refuse_unfit(plain)
         if not self.history:
             places = {
-                name: Place(model=name, version=int(plain.version_folder(name).name))
-                for name in plain.configs
+                name: Place(model=name, version=plain.version(name)) for name in plain.configs
             }
             record(self.live / HISTORY, FIRST, plain, places, link_tree)
         first = self.history[FIRST]
-        for step in self._switch.pinning(first):
-            step.act()
-        self._switch.tidy()
         self._note(_published_manifest(self.live, first, None, {FIRST: _version_record(first)}))
 
     def recorded(self, new: Build) -> Publication:
@@ -180,6 +177,23 @@ class LiveFolder:
     def _numbers(self) -> list[int]:
         folders = (self.live / REPOSITORY).glob("*/*")
         return [int(path.name) for path in folders if path.is_dir() and path.name.isdigit()]
+
+
+def refuse_unfit(build: Build) -> None:
+    """Raises ValueError where the models of a build cannot be switched in one moment."""
+    refuse(
+        [f"{name} is called and missing" for name in sorted(build.members - build.configs.keys())]
+        + [f"{name} is an ensemble in one" for name in sorted(build.members & build.ensembles)],
+        f"{build.repository} cannot be published; every step of an ensemble must be a plain model",
+    )
+    refuse(
+        [
+            f"{name} loads or calls whichever version is the newest"
+            for name, config in build.configs.items()
+            if not is_pinned(config)
+        ],
+        f"{build.repository} cannot be published; build it again, which names the versions",
+    )
 
 
 def refuse(faults: list[str], what: str) -> None:

@@ -83,6 +83,10 @@ class Build:
         """Models that other models call; the rest is called by clients alone."""
         return frozenset[str]().union(*self.callees.values())
 
+    def version(self, model: str) -> int:
+        """The number of the one version of a model; raises ValueError like version_folder."""
+        return int(self.version_folder(model).name)
+
     def version_folder(self, model: str) -> Path:
         """The one version of a model; raises ValueError where there is not exactly one."""
         found = [path for path in (self.repository / model).iterdir() if path.name.isdigit()]

@@ -11,7 +11,7 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from builder.live_folder import LiveFolder, Progress, Published, refuse
+from builder.live_folder import LiveFolder, Progress, Published, refuse, refuse_unfit
 from builder.live_server import LiveServer
 from builder.manifest import REPOSITORY, verify, write_manifest
 from builder.publication import Build, copy_tree
@@ -40,7 +40,8 @@ def publish(
     if keep < 1:
         raise ValueError(f"keep is {keep}: expected 1 or more, or nothing can be gone back to.")
     new = Build(build)
-    _check_build(new)
+    refuse(verify(build), f"{build} is damaged; build it again")
+    refuse_unfit(new)
     with _alone(live), _connected(url) as server:
         if not live.exists():
             return _create(live, new)
@@ -72,16 +73,6 @@ def rollback(
         target = folder.history[manifest.version if manifest.pending else max(older)]
         refuse(verify(target.folder), f"{target.folder} is damaged, so it is not gone back to")
         return folder.serve(target, len(manifest.versions), progress, "roll back")
-
-
-def _check_build(build: Build) -> None:
-    """Raises ValueError where a build is damaged, or cannot be switched in one moment."""
-    refuse(verify(build.folder), f"{build.folder} is damaged; build it again")
-    refuse(
-        [f"{name} is called and missing" for name in sorted(build.members - build.configs.keys())]
-        + [f"{name} is an ensemble in one" for name in sorted(build.members & build.ensembles)],
-        f"{build.repository} cannot be published; every step of an ensemble must be a plain model",
-    )
 
 
 def _create(live: Path, build: Build) -> Published:

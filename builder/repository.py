@@ -17,6 +17,7 @@ from builder.triton_config import (
     config_from_source,
     is_ensemble,
     labels_wanted,
+    pin,
     set_engine,
     set_parameter,
     set_warmup,
@@ -142,6 +143,7 @@ def write_repository(
         config = config_from_source(source / CONFIG_FILE, model, spec.sizes)
         if model in graphs:
             _add_graph(config, graphs[model], folder / VERSION)
+        pin(config, int(VERSION))
         _set_processes(config, counts.get(model, 1))
         for name, value in parameters.get(model, {}).items():
             set_parameter(config, name, value)

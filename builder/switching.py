@@ -50,21 +50,6 @@ class Switch:
         """Deletes what a publication, perhaps an interrupted one, made on the way."""
         shutil.rmtree(self._staging, ignore_errors=True)
 
-    def pinning(self, current: Publication) -> list[Step]:
-        """Names the versions in every configuration, so that others can come to lie beside them."""
-        public = current.public_configs
-        ensembles = {name: public[name] for name in public if name in current.ensembles}
-        rest = {name: public[name] for name in public if name not in ensembles}
-        return [
-            *(step for item in ensembles.items() for step in self._configuring(*item)),
-            *(step for item in rest.items() for step in self._configuring(*item)),
-            *(
-                step
-                for item in member_configs([current]).items()
-                for step in self._configuring(*item)
-            ),
-        ]
-
     def steps(
         self,
         current: Publication,

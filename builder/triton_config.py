@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from clip_har.contract import FRAMES_PER_RUN, LABELS_FILE, ServedModel, TensorSpec
-from clip_har.place import CALL, Place, place_from_text
+from clip_har.place import CALL, NEWEST, Place, place_from_text
 
 CONFIG_FILE = "config.pbtxt"
 ModelConfig = Any
@@ -90,6 +90,23 @@ def set_loaded_versions(config: ModelConfig, versions: Iterable[int]) -> None:
     """Has Triton load exactly these versions of a model, whatever else lies in its folder."""
     config.version_policy.Clear()
     config.version_policy.specific.versions.extend(sorted(set(versions)))
+
+
+def pin(config: ModelConfig, version: int) -> None:
+    """Names the version that a model of a build loads and calls, where its source says -1.
+
+    Others can then come to lie beside it, and no request on its way takes one of them for its own.
+    """
+    if not is_ensemble(config):
+        set_loaded_versions(config, [version])
+    called = {one.model for one in called_places(config)}
+    set_called_places(config, {model: Place(model, version) for model in called})
+
+
+def is_pinned(config: ModelConfig) -> bool:
+    """True where a model names the versions that it loads and calls."""
+    loaded = is_ensemble(config) or bool(config.version_policy.specific.versions)
+    return loaded and all(place.version != NEWEST for place in called_places(config))
 
 
 def is_ensemble(config: ModelConfig) -> bool:

@@ -8,6 +8,7 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from builder.repository import Given, instances, write_repository
+from builder.triton_config import is_pinned
 from clip_har.contract import HAR_BASE, HAR_TIMELINE, PREPROCESS, RESIZE
 from clip_har.spec import ModelSpec, Preprocessing
 
@@ -43,6 +44,16 @@ def test_only_ensembles_are_remembered_and_only_where_the_profile_says_so(
     configs = written(tmp_path, response_cache=wanted)
     told = {name: config.response_cache.enable for name, config in configs.items()}
     assert told == {PREPROCESS.name: False, HAR_BASE.name: wanted}
+
+
+def test_every_version_is_named_though_sources_say_newest(tmp_path: Path) -> None:
+    configs = written(tmp_path)
+    assert configs[PREPROCESS.name].version_policy.specific.versions == [1]
+    steps = configs[HAR_BASE.name].ensemble_scheduling.step
+    assert {step.model_version for step in steps} == {1}
+    source = (SOURCES / HAR_BASE.name / "config.pbtxt").read_text()
+    assert "model_version: -1" in source
+    assert all(is_pinned(config) for config in configs.values())
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ GRAPH_FIELDS = {
     "dynamic_batching",
     "model_warmup",
     "parameters",
+    "version_policy",
 }
 ONNXRUNTIME_PARAMETERS = {
     "intra_op_thread_count",

@@ -27,6 +27,7 @@ GRAPH = """
 name: "{name}" platform: "onnxruntime_onnx" max_batch_size: 8
 input [{{ name: "X" data_type: TYPE_FP32 dims: [2] }}]
 output [{{ name: "Y" data_type: TYPE_FP32 dims: [2] }}]
+version_policy {{ specific {{ versions: [1] }} }}
 dynamic_batching {{ }}
 instance_group [{{ count: 1 kind: KIND_CPU }}]
 parameters {{ key: "intra_op_thread_count" value {{ string_value: "{threads}" }} }}
@@ -35,11 +36,13 @@ CALLER = """
 name: "caller" backend: "python" max_batch_size: 8
 input [{ name: "X" data_type: TYPE_FP32 dims: [2] }]
 output [{ name: "Y" data_type: TYPE_FP32 dims: [2] }]
+version_policy { specific { versions: [1] } }
 instance_group [{ count: 1 kind: KIND_CPU }]
-parameters { key: "call_ones" value { string_value: "ones/-1" } }
+parameters { key: "call_ones" value { string_value: "ones/1" } }
 """
 CALLS = """
 import json
+import time
 import triton_python_backend_utils as pb
 class TritonPythonModel:
     def initialize(self, args):
@@ -49,6 +52,7 @@ class TritonPythonModel:
     def execute(self, requests):
         return [self.answer(request) for request in requests]
     def answer(self, request):
+        time.sleep(0.02)  # its queue outlives it, when it is loaded anew
         x = pb.Tensor("X", pb.get_input_tensor_by_name(request, "X").as_numpy())
         call = pb.InferenceRequest(model_name=self.model, model_version=self.version,
                                    requested_output_names=["Y"], inputs=[x])
@@ -60,9 +64,9 @@ name: "{chain}" platform: "ensemble" max_batch_size: 8
 input [{{ name: "X" data_type: TYPE_FP32 dims: [2] }}]
 output [{{ name: "Y" data_type: TYPE_FP32 dims: [2] }}]
 ensemble_scheduling {{ step [
-  {{ model_name: "tens" model_version: -1
+  {{ model_name: "tens" model_version: 1
     input_map {{ key: "X" value: "X" }} output_map {{ key: "Y" value: "y" }} }},
-  {{ model_name: "{last}" model_version: -1
+  {{ model_name: "{last}" model_version: 1
     input_map {{ key: "X" value: "y" }} output_map {{ key: "Y" value: "Y" }} }}
 ] }}
 """

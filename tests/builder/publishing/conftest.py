@@ -13,16 +13,17 @@ TENSORS = """
 input [{ name: "X" data_type: TYPE_FP32 dims: [4] }]
 output [{ name: "Y" data_type: TYPE_FP32 dims: [4] }]
 """
-GRAPH = 'platform: "onnxruntime_onnx" max_batch_size: 8' + TENSORS
+PINNED = "version_policy { specific { versions: [1] } }"
+GRAPH = f'platform: "onnxruntime_onnx" max_batch_size: 8 {PINNED} {TENSORS}'
 PARAMETER = """parameters {{ key: "{}" value {{ string_value: "{}" }} }}"""
 CHAIN = """
 platform: "ensemble" max_batch_size: 8
 input [{ name: "X" data_type: TYPE_FP32 dims: [4] }]
 output [{ name: "Y" data_type: TYPE_FP32 dims: [4] label_filename: "labels.txt" }]
 ensemble_scheduling { step [
-  { model_name: "encoder" model_version: -1
+  { model_name: "encoder" model_version: 1
     input_map { key: "X" value: "X" } output_map { key: "Y" value: "y" } },
-  { model_name: "head" model_version: -1
+  { model_name: "head" model_version: 1
     input_map { key: "X" value: "y" } output_map { key: "Y" value: "Y" } }
 ] }"""
 CHAINS = ("chain_a", "chain_b")

@@ -12,7 +12,8 @@ CALLER = """
 backend: "python" max_batch_size: 8
 input [{ name: "X" data_type: TYPE_FP32 dims: [4] }]
 output [{ name: "Y" data_type: TYPE_FP32 dims: [4] }]
-parameters { key: "call_text" value { string_value: "text/-1" } }
+version_policy { specific { versions: [1] } }
+parameters { key: "call_text" value { string_value: "text/1" } }
 parameters { key: "most" value { string_value: "9" } }
 """
 SPOKEN = """
@@ -20,7 +21,7 @@ platform: "ensemble" max_batch_size: 8
 input [{ name: "X" data_type: TYPE_FP32 dims: [4] }]
 output [{ name: "Y" data_type: TYPE_FP32 dims: [4] }]
 ensemble_scheduling { step [
-  { model_name: "caller" model_version: -1
+  { model_name: "caller" model_version: 1
     input_map { key: "X" value: "X" } output_map { key: "Y" value: "Y" } }
 ] }"""
 
@@ -81,6 +82,6 @@ def test_a_graph_in_a_folder_of_its_own_is_found_by_its_caller(write_callers, li
 def test_a_caller_of_a_missing_graph_is_refused(write_callers, live, edit):
     one = write_callers("one")
     edit(one, "caller", "call_text", "call_speech")
-    edit(one, "caller", "text/-1", "speech/-1")
+    edit(one, "caller", "text/1", "speech/1")
     with pytest.raises(ValueError, match="speech is called and missing"):
         publish(one, live.folder)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from builder.live_folder import LiveFolder
 from builder.manifest import read_manifest, verify
 from builder.publishing import publish, rollback
-from builder.switching import Step, Switch
 
 CHANGES = {"encoder": "e2", "head": "h2", "text": "t2"}
 KILLED = """
@@ -152,26 +152,28 @@ def test_a_rollback_killed_anywhere_is_completed_by_publishing_or_again(
 
 
 def test_a_first_publication_into_a_build_killed_anywhere_is_completed(
-    write_build, live_at, two, monkeypatch
+    write_build, live_at, one, two, monkeypatch
 ):
-    second, pinning = write_build("two", **CHANGES), Switch.pinning
-    for count in range(7):
-        write_build(f"live{count}")
+    second, count = write_build("two", **CHANGES), 0
+    write_build("unnoted")
+    live = live_at("unnoted")
+    with monkeypatch.context() as patched:
+        patched.setattr(LiveFolder, "_note", killed)
+        with pytest.raises(Killed):
+            publish(second, live.folder)
+    assert publish(second, live.folder).version == 2
+    assert live.answers() == two
+    while interrupted(second, write_build(f"live{count}"), count):
         live = live_at(f"live{count}")
-
-        def cut(self, current, count=count):
-            return [*pinning(self, current)[:count], Step("end", killed)]
-
-        with monkeypatch.context() as patched:
-            patched.setattr(Switch, "pinning", cut)
-            with pytest.raises(Killed):
-                publish(second, live.folder)
-        publish(second, live.folder)
+        assert consistent(live.answers(), one, two)
+        assert publish(second, live.folder).version == 2
         assert live.answers() == two
         assert verify(live.folder) == []
+        count += 1
+    assert count > 10
 
 
-def killed() -> None:
+def killed(*_: object) -> None:
     raise Killed
 
 

@@ -165,6 +165,24 @@ def test_a_damaged_build_is_refused(write_build, live):
         publish(two, live.folder)
 
 
+@pytest.mark.parametrize(
+    ("model", "old", "new"),
+    [
+        ("chain_a", "model_version: 1", "model_version: -1"),
+        ("head", "version_policy { specific { versions: [1] } }", "version_policy { latest { } }"),
+    ],
+)
+@pytest.mark.parametrize("loose", ["one", "two"], ids=["served", "new"])
+def test_a_build_that_takes_what_is_newest_is_refused(
+    write_build, live_at, edit, loose, model, old, new
+):
+    """Its requests on the way would meet the next version's models."""
+    one, two = write_build("one"), write_build("two", head="h2")
+    edit(live_at(loose).folder, model, old, new)
+    with pytest.raises(ValueError, match=f"(?s)build it again.*{model} loads or calls whichever"):
+        publish(two, one)
+
+
 def test_a_live_folder_that_somebody_changed_is_refused(write_build, live):
     publish(write_build("one"), live.folder)
     with (live.folder / "model_repository" / "head" / "config.pbtxt").open("a") as file:
