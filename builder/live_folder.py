@@ -1,6 +1,5 @@
 """A live folder: a repository that is served, its manifest, and the history of what it served."""
 
-import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -141,7 +140,9 @@ class LiveFolder:
         begun = [history[number] for number in before.pending]
         return [
             Step("note what begins", lambda: self._note(began)),
-            *self._switch.steps(history[before.version], begun, target, standby),
+            *self._switch.steps(
+                history[before.version], begun, target, standby, list(history.values())
+            ),
             Step("note what ended", lambda: self._conclude(target, standby, keep)),
         ]
 
@@ -155,10 +156,11 @@ class LiveFolder:
         reference = target.folder / REFERENCE_FILE
         if reference.is_file():
             write_whole(self.live / REFERENCE_FILE, reference.read_bytes())
+        old = [one for one in self.history.values() if one.number not in kept]
+        old = [one for one in old if not self._switch.is_ending(one)]
         self._note(_published_manifest(self.live, target, standby, kept))
-        for number, publication in self.history.items():
-            if number not in kept:
-                shutil.rmtree(publication.folder)
+        for publication in old:
+            self._switch.remove(publication.folder)
         self._switch.tidy()
 
     def _undone(self, before: Manifest, target: Publication) -> str:

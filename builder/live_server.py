@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from builder.triton_config import ModelConfig, called_places, is_ensemble
-from clip_har.contract import MEDIA
+from clip_har.contract import MEDIA, OVERLOADED
+from clip_har.place import Place
 
 PATIENCE = 300.0
-"""Seconds until a server that polls must have taken up a model. Triton polls every 15 s."""
+"""Seconds until a server that polls must have taken up a model, and one in demand must answer.
+Triton polls every 15 s."""
 ANSWER_TIMEOUT = 60.0
 """Seconds that a test inference may take."""
 POLL_SECONDS = 0.2
@@ -67,6 +69,11 @@ class LiveServer:
                 if NO_LOADING not in error.message():
                     raise PublishingError(f"{model} cannot be unloaded: {error}.") from error
 
+    def is_ending(self, place: Place) -> bool:
+        """True where a version was unloaded and still answers what was asked of it before."""
+        rows = self._index(place.model)
+        return any(int(row.version) == place.version and row.state == "UNLOADING" for row in rows)
+
     def serves(self, model: str, config: ModelConfig) -> bool:
         """True where a configuration's versions, steps and called models are what is loaded."""
         ready = {int(one.version) for one in self._index(model) if one.state == "READY"}
@@ -92,14 +99,23 @@ class LiveServer:
         if config.model_transaction_policy.decoupled:
             return
         inputs = [self._filled(tensor) for tensor in config.input]
-        try:
-            answer = self._client.infer(model, inputs, client_timeout=ANSWER_TIMEOUT)
-        except self._triton.InferenceServerException as error:
-            raise PublishingError(f"{model} does not answer: {error}.") from error
+        answer = self._answer(model, inputs)
         for tensor in config.output:
             found = answer.as_numpy(tensor.name)
             if found.dtype.kind == "f" and not (found.size and np.isfinite(found).all()):
                 raise PublishingError(f"{model}: an answer without meaning in {tensor.name}.")
+
+    def _answer(self, model: str, inputs: list[Any]) -> Any:
+        """What a model answers, asked again while its callers are more than it can take."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self._client.infer(model, inputs, client_timeout=ANSWER_TIMEOUT)
+            except self._triton.InferenceServerException as error:
+                busy = any(said in error.message() for said in OVERLOADED)
+                if not busy or time.monotonic() > deadline:
+                    raise PublishingError(f"{model} does not answer: {error}.") from error
+            time.sleep(POLL_SECONDS)
 
     def _load(self, model: str) -> None:
         if not self._told:

@@ -136,6 +136,15 @@ class Publication(Build):
         """Where its models find what they call."""
         return {self.places[name] for name in self.members}
 
+    @property
+    def callers(self) -> list[Place]:
+        """Where its Python models are served that find what they call anew for each request."""
+        return [
+            self.places[name]
+            for name, called in self.callees.items()
+            if called and name not in self.ensembles
+        ]
+
     @cached_property
     def public_configs(self) -> dict[str, ModelConfig]:
         """What clients call, with the versions of its members; with its own, if no ensemble."""

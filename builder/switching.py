@@ -5,12 +5,13 @@ server, where one is told, serves what lies there.
 """
 
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from builder.live_server import LiveServer
+from builder.live_server import POLL_SECONDS, LiveServer
 from builder.manifest import REPOSITORY
 from builder.publication import Publication, link_tree, member_configs
 from builder.triton_config import (
@@ -23,6 +24,8 @@ from builder.triton_config import (
 from clip_har.place import Place
 from clip_har.product import file_hash
 
+PARTING = 10.0
+"""Seconds in which a caller may answer what it was asked before; after them it keeps its models."""
 STAGING = ".staging"
 """Beside the repository, in which Triton would take any folder for a model."""
 
@@ -56,22 +59,30 @@ class Switch:
         begun: Sequence[Publication],
         target: Publication,
         standby: Publication | None,
+        history: Sequence[Publication],
     ) -> list[Step]:
         """From a repository that serves `current`, or in part one that was begun, to `target`.
 
-        `standby` stays loaded beside it.
+        `standby` stays loaded beside it, and any other of `history` while its callers are at work.
         """
-        kept = [target, *([standby] if standby else [])]
+        kept = [*([standby] if standby else []), target]
+        others = [one for one in history if one not in kept]
         public = {name for one in (current, *begun, target) for name in one.public_configs}
         called = self._called(public) - current.member_places
         needed = [one for one in begun if one.member_places & called]
-        members = member_configs([current, *needed, target])
+        needed += [one for one in others if self.is_ending(one)]
+        members = member_configs([*needed, current, *kept])
         return [
             *(step for one in kept for step in self._placing(one)),
             *(step for item in members.items() for step in self._configuring(*item)),
             *self._switching(target),
-            *self._trimming(kept),
+            *self._trimming(kept, others),
         ]
+
+    def is_ending(self, publication: Publication) -> bool:
+        """True where callers that were unloaded are still at work, as on a long video."""
+        server = self._server
+        return server is not None and any(map(server.is_ending, publication.callers))
 
     def _called(self, callers: set[str]) -> set[Place]:
         """What models call, on disk and in the server, and what that calls in turn."""
@@ -119,19 +130,18 @@ class Switch:
                 steps.append(Step(f"ask {name}", partial(self._server.probe, name, public[name])))
         return steps
 
-    def _trimming(self, kept: Sequence[Publication]) -> list[Step]:
-        """Takes away what neither the new version nor the one on standby needs."""
-        public = kept[0].public_configs
-        members = {
-            folder: config
-            for folder, config in member_configs(kept).items()
-            if folder not in public
-        }
-        used = {place for one in kept for place in one.places.values()}
+    def _trimming(self, kept: Sequence[Publication], others: Sequence[Publication]) -> list[Step]:
+        """Takes away what neither the new version needs, nor the one on standby, nor a caller of
+        the others that is still at work.
+        """
+        left = list(kept)  # the first step adds those others
+        public = kept[-1].public_configs
+        folders = member_configs([*others, *kept]).keys() - public.keys()
         return [
-            Step("drop models", partial(self._drop_models, {*members, *public})),
-            *(step for item in members.items() for step in self._configuring(*item)),
-            Step("drop versions", partial(self._drop_versions, used)),
+            Step("let callers end", partial(self._let_callers_end, left, others)),
+            Step("drop models", partial(self._drop_models, left)),
+            *(Step(f"trim {name}", partial(self._trim, name, left)) for name in sorted(folders)),
+            Step("drop versions", partial(self._drop_versions, left)),
         ]
 
     def _place(self, publication: Publication, name: str, place: Place) -> None:
@@ -181,19 +191,44 @@ class Switch:
         if not file.is_file() or file.read_text() != text:
             self._put(file, lambda staged: staged.write_text(text))
 
-    def _drop_models(self, wanted: Iterable[str]) -> None:
+    def _let_callers_end(self, left: list[Publication], others: Sequence[Publication]) -> None:
+        """Unloads callers before what they call; `left` gains publications whose go on working."""
+        if self._server is None:
+            return
+        wanted = self._folders(left)
+        for place in {place for one in others for place in one.callers}:
+            if place.model not in wanted and self._folder(place).is_dir():
+                self._server.let_go(place.model)
+        deadline = time.monotonic() + PARTING
+        while (ending := [*filter(self.is_ending, others)]) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        left[:0] = ending
+
+    def _folders(self, left: list[Publication]) -> set[str]:
+        """The models of a repository that serves the last of these, the others' members beside."""
+        return {*member_configs(left), *left[-1].public_configs}
+
+    def _drop_models(self, left: list[Publication]) -> None:
+        wanted = self._folders(left)
         for folder in sorted(self._repository.iterdir()):
             if folder.is_dir() and folder.name not in wanted:
                 if self._server:
                     self._server.let_go(folder.name)
-                self._remove(folder)
+                self.remove(folder)
 
-    def _drop_versions(self, used: set[Place]) -> None:
+    def _trim(self, folder: str, left: list[Publication]) -> None:
+        """Has only those versions of a model loaded that are left."""
+        if config := member_configs(left).get(folder):
+            for step in self._configuring(folder, config):
+                step.act()
+
+    def _drop_versions(self, left: list[Publication]) -> None:
+        used = {place for one in left for place in one.places.values()}
         for folder in sorted(self._repository.glob("*/*")):
             if folder.is_dir() and folder.name.isdigit():
                 place = Place(model=folder.parent.name, version=int(folder.name))
                 if place not in used:
-                    self._remove(folder)
+                    self.remove(folder)
 
     def _put(self, target: Path, write: Callable[[Path], object]) -> None:
         """Makes a file or folder outside of the repository and renames it to its place."""
@@ -202,8 +237,8 @@ class Switch:
         write(staged)
         staged.replace(target)
 
-    def _remove(self, folder: Path) -> None:
-        """Renames a folder out of the repository, then deletes it."""
+    def remove(self, folder: Path) -> None:
+        """Deletes a folder of the live one, which is there whole or not at all."""
         self._staging.mkdir(exist_ok=True)
         gone = folder.replace(self._staging / f"{folder.parent.name}-{folder.name}")
         shutil.rmtree(gone)

@@ -5,6 +5,7 @@
 from typing import ClassVar
 
 from clients.address import Address
+from clip_har.contract import OVERLOADED
 
 
 class RecognizerError(Exception):
@@ -63,8 +64,7 @@ class SharedMemoryForgotten(ServerFault):
 
 
 ERROR_OF_MESSAGE: dict[str, type[RecognizerError]] = {
-    "Exceeds maximum queue size": ServerOverloaded,
-    "Request timeout expired": ServerOverloaded,
+    **dict.fromkeys(OVERLOADED, ServerOverloaded),
     "the limit (max_streams)": ServerOverloaded,
     "must specify the START flag": StreamLost,
     "is not under way": StreamLost,

@@ -120,6 +120,8 @@ PUBLIC_MODELS = (
 MODELS = (PREPROCESS, RESIZE, TEXT_EMBEDDER, *GRAPHS, *PUBLIC_MODELS)
 """Every model of the repository."""
 
+OVERLOADED = ("Exceeds maximum queue size", "Request timeout expired")
+"""What Triton says where requests come faster than a model answers them."""
 LABELS_FILE = "labels.txt"
 """File in a classifier's folder: one class name a line, in the order of PROBS."""
 

@@ -69,12 +69,13 @@ def check_models(http_url: str, timeout: float, turn: int | None = None) -> list
 def _states(index: list[dict[str, str]]) -> dict[str, str]:
     """The state of each model, READY where any version is; the index has a row a version.
 
-    Versions that were unloaded on purpose, as publishing does with old ones, are no fault.
+    What publishing puts there, loads and unloads is no fault: only what failed to load is.
     """
     states: dict[str, str] = {}
     for row in index:
-        name, state = row["name"], row.get("state", "UNKNOWN")
-        if row.get("reason") != "unloaded" and states.get(name) != "READY":
+        name, state = row["name"], row.get("state", "")
+        failed = state == "UNAVAILABLE" and row.get("reason") != "unloaded"
+        if state == "READY" or (failed and name not in states):
             states[name] = state
     return states
 

@@ -1,6 +1,7 @@
 """Publications into a repository that a real Triton serves, under load."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import tritonclient.grpc as triton
 from onnx import TensorProto, helper
 
 import builder.live_server
+import builder.switching
 from builder.live_server import PublishingError
 from builder.manifest import Manifest, repository_files, verify, write_manifest
 from builder.publishing import publish, rollback
@@ -33,26 +35,31 @@ instance_group [{{ count: 1 kind: KIND_CPU }}]
 parameters {{ key: "intra_op_thread_count" value {{ string_value: "{threads}" }} }}
 """
 CALLER = """
-name: "caller" backend: "python" max_batch_size: 8
-input [{ name: "X" data_type: TYPE_FP32 dims: [2] }]
-output [{ name: "Y" data_type: TYPE_FP32 dims: [2] }]
-version_policy { specific { versions: [1] } }
-instance_group [{ count: 1 kind: KIND_CPU }]
-parameters { key: "call_ones" value { string_value: "ones/1" } }
+name: "{caller}" backend: "python" max_batch_size: 8
+input [{{ name: "X" data_type: TYPE_FP32 dims: [2] }}]
+output [{{ name: "Y" data_type: TYPE_FP32 dims: [2] }}]
+version_policy {{ specific {{ versions: [1] }} }}
+instance_group [{{ count: 1 kind: KIND_CPU }}]
+parameters {{ key: "call_ones" value {{ string_value: "ones/1" }} }}
 """
+GO = """parameters {{ key: "go" value {{ string_value: "{file}" }} }}"""
 CALLS = """
 import json
+import os
 import time
 import triton_python_backend_utils as pb
 class TritonPythonModel:
     def initialize(self, args):
-        place = json.loads(args["model_config"])["parameters"]["call_ones"]["string_value"]
-        self.model, version = place.split("/")
+        parameters = json.loads(args["model_config"])["parameters"]
+        self.model, version = parameters["call_ones"]["string_value"].split("/")
         self.version = int(version)
+        self.go = parameters.get("go", {}).get("string_value")
     def execute(self, requests):
         return [self.answer(request) for request in requests]
     def answer(self, request):
         time.sleep(0.02)  # its queue outlives it, when it is loaded anew
+        while self.go and not os.path.exists(self.go):
+            time.sleep(0.02)
         x = pb.Tensor("X", pb.get_input_tensor_by_name(request, "X").as_numpy())
         call = pb.InferenceRequest(model_name=self.model, model_version=self.version,
                                    requested_output_names=["Y"], inputs=[x])
@@ -86,11 +93,16 @@ def write_build(folder: Path, tens: float, ones: float, alone: float, threads: i
     for chain, last in LAST.items():
         (repository / chain / "1").mkdir(parents=True)
         (repository / chain / "config.pbtxt").write_text(CHAIN.format(chain=chain, last=last))
-    (repository / "caller" / "1").mkdir(parents=True)
-    (repository / "caller" / "1" / "model.py").write_text(CALLS)
-    (repository / "caller" / "config.pbtxt").write_text(CALLER)
+    write_caller(folder, "caller")
     sign(folder)
     return folder
+
+
+def write_caller(folder: Path, name: str, more: str = "") -> None:
+    model = folder / "model_repository" / name
+    (model / "1").mkdir(parents=True)
+    (model / "1" / "model.py").write_text(CALLS)
+    (model / "config.pbtxt").write_text(CALLER.format(caller=name) + more)
 
 
 def adding(value: float) -> onnx.ModelProto:
@@ -230,6 +242,57 @@ def test_a_version_that_does_not_load_is_undone_and_never_answers(
     assert publish(write_build(tmp_path / "good", 3, 4, 6), live, url=served.grpc_url).version > 1
     with triton.InferenceServerClient(served.grpc_url) as client:
         assert asked(client, "chain") == 34
+
+
+@pytest.mark.parametrize("mode", ["explicit"])
+def test_a_publication_that_is_undone_lets_its_callers_end(
+    served: RunningServer, live: Path, tmp_path: Path
+) -> None:
+    def refused(steps, title, total):
+        for step in steps:
+            yield step
+            if step.title == "ask spoken":
+                time.sleep(1)  # until the new version's caller has a queue
+                raise PublishingError("Refused.")
+
+    second = write_build(tmp_path / "second", 3, 4, 6)
+    refusal = pytest.raises(PublishingError, match=r"Refused\. Version 1 is served as before")
+    with load(served.grpc_url) as seen, refusal:
+        publish(second, live, url=served.grpc_url, progress=refused)
+    assert {("spoken", 12.0), ("spoken", 34.0)} <= set(seen)
+    allowed = {("chain", 12.0), ("chain", 34.0), ("spoken", 12.0), ("spoken", 34.0)}
+    assert set(seen) <= allowed | {("alone", 5.0)}
+    assert verify(live) == []
+
+
+@pytest.fixture
+def long_running(live: Path, tmp_path: Path) -> None:
+    """In the live folder a public model that answers only when told so, like one of long videos."""
+    write_caller(live, "long", GO.format(file=tmp_path / "go"))
+    sign(live)
+
+
+@pytest.mark.parametrize("mode", ["explicit"])
+def test_what_a_long_request_needs_stays_while_others_are_published(
+    long_running: None, served: RunningServer, live: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(builder.switching, "PARTING", 1.0)
+    answers: SimpleQueue = SimpleQueue()
+    with triton.InferenceServerClient(served.grpc_url) as client:
+        client.async_infer("long", zeros(), lambda result, error: answers.put(error or result))
+        for ones in (4, 5, 6):
+            build = write_build(tmp_path / str(ones), 3, ones, 6)
+            write_caller(build, "long", GO.format(file=tmp_path / "go"))
+            sign(build)
+            publish(build, live, url=served.grpc_url)
+            assert asked(client, "spoken") == 30 + ones
+        assert answers.empty()
+        assert (live / "model_repository" / "ones" / "1").is_dir()
+        (tmp_path / "go").touch()
+        assert told(answers.get(timeout=60)) == 2, "of the version that was asked"
+        assert asked(client, "long") == 6
+    assert verify(live) == []
 
 
 @pytest.mark.parametrize("mode", ["explicit"])

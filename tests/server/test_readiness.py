@@ -14,6 +14,10 @@ INDEX = [
     {"name": "graph", "version": "2", "state": "READY"},
     {"name": "graph", "version": "3", "state": "UNLOADING"},
     {"name": "old", "version": "1", "state": "UNAVAILABLE", "reason": "unloaded"},
+    {"name": "placed"},
+    {"name": "coming", "version": "1", "state": "LOADING"},
+    {"name": "going", "version": "1", "state": "UNLOADING"},
+    {"name": "har_base"},
     {"name": "broken", "version": "1", "state": "UNAVAILABLE", "reason": "no such file"},
 ]
 
@@ -41,6 +45,6 @@ def http_url() -> Iterator[str]:
     server.server_close()
 
 
-def test_versions_that_publishing_unloads_are_no_fault(http_url: str) -> None:
+def test_what_publishing_puts_there_loads_and_unloads_is_no_fault(http_url: str) -> None:
     faults = {check.model: check.fault for check in check_models(http_url, 5)}
     assert faults == {"graph": None, "broken": "is UNAVAILABLE"}

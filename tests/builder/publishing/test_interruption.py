@@ -173,6 +173,27 @@ def test_a_first_publication_into_a_build_killed_anywhere_is_completed(
     assert count > 10
 
 
+def test_a_publication_killed_while_it_forgets_old_ones_is_completed(
+    write_build, live, monkeypatch
+):
+    for number in (1, 2):
+        publish(write_build(f"build{number}", head=f"h{number}"), live.folder, keep=1)
+    third = write_build("third", head="h3")
+
+    def cut(folder: Path, **_: object) -> None:
+        if (places := folder / "places.json").exists():
+            places.unlink()
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", cut)
+        with pytest.raises(Killed):
+            publish(third, live.folder, keep=1)
+    assert publish(third, live.folder, keep=1).kept == (2, 3)
+    assert verify(live.folder) == []
+    assert sorted(path.name for path in (live.folder / "history").iterdir()) == ["2", "3"]
+
+
 def killed(*_: object) -> None:
     raise Killed
 

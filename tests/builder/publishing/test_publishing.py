@@ -1,6 +1,7 @@
 """Builds into a live folder and back, without a server."""
 
 import shutil
+from functools import partial
 
 import pytest
 
@@ -81,9 +82,17 @@ def test_publishing_the_same_build_again_changes_nothing(write_build, live):
     publish(write_build("one"), live.folder)
     publish(two, live.folder)
     before = live.files()
-    done = publish(two, live.folder)
+    loaded = []
+
+    def watched(steps, title, total):
+        for step in steps:
+            yield step
+            loaded.append(live.loaded("head"))
+
+    done = publish(two, live.folder, progress=watched)
     assert (done.version, done.fresh, done.places) == (2, False, ())
     assert live.files() == before
+    assert all(versions == [1, 2] for versions in loaded), "the standby stays"
 
 
 def test_a_graph_with_another_configuration_gets_a_folder_of_its_own(write_build, served, live):
@@ -102,6 +111,18 @@ def test_a_graph_with_another_configuration_gets_a_folder_of_its_own(write_build
     rollback(live.folder)
     assert live.answers() == served("e1", "h1", "t1")
     assert verify(live.folder) == []
+
+
+def test_what_both_versions_share_is_set_as_the_served_one_wants_it(write_build, live, edit):
+    one, two = write_build("one"), write_build("two", encoder="e2")
+    for build, frames in ((one, 4), (two, 8)):
+        setting = f'parameters {{ key: "frames_per_run" value {{ string_value: "{frames}" }} }}'
+        edit(build, "encoder", "parameters", f"{setting} parameters")
+    told = []
+    for move in (partial(publish, one), partial(publish, two), rollback):
+        move(live.folder)
+        told.append(live.config("encoder").parameters["frames_per_run"].string_value)
+    assert (live.loaded("encoder"), told) == ([1, 2], ["4", "8", "4"])
 
 
 def test_old_versions_are_forgotten_but_never_the_live_ones(write_build, served, live):
