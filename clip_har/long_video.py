@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from clip_har.avi import AviDecoder
 from clip_har.kinds import Kind
 from clip_har.limits import Limits, MediaError
 from clip_har.preprocess import Pixels
@@ -67,15 +68,18 @@ class LongVideo:
     def _decoded(self) -> Generator[VideoFrame]:
         """Every frame in order; raises MediaError at the end, where no more should be asked for."""
         starts = self.timeline.starts
-        given = 0
+        given, frame = 0, None
         with self._read() as (stream, packets):
+            decoder = stream.codec_context
+            avi = AviDecoder(decoder, starts) if self._kind is Kind.AVI else None
             for packet in chain(packets, [None]):
-                for frame in stream.codec_context.decode(packet):
+                for frame in (avi or decoder).decode(packet):
                     self._limits.check_size(frame.width, frame.height)
-                    if self._kind is Kind.AVI:  # its times are right as a set, not frame by frame
-                        frame.pts = starts[min(given, len(starts) - 1)]
                     given += 1
                     yield frame
+            if frame and avi and avi.last_stays:
+                frame.pts = starts[-1]
+                yield frame
         raise MediaError(
             f"The video ends early: {given} of its {len(starts)} frames can be decoded. "
             "Send the file again, whole."

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
 
+from clip_har.avi import AviDecoder
 from clip_har.kinds import Kind
 from clip_har.limits import Limits, MediaError
 from clip_har.preprocess import Pixels
@@ -45,7 +46,6 @@ class Video:
         Raises MediaError when it cannot be read or is over a limit.
         """
         self._limits = limits
-        # AVI has no presentation times: FFmpeg's guesses are right as a set, not frame by frame.
         self._counts = kind is Kind.AVI
         with explained(), ExitStack() as on_failure:
             self._container = on_failure.enter_context(opened(data, kind, limits))
@@ -98,9 +98,8 @@ class _Reader:
         self._wanted = frozenset(wanted)
         self._packets = packets
         self._starts = starts
-        self._counts = counts
+        self._avi = AviDecoder(self._decoder, starts) if counts else None
         self._next = 0
-        self._given = 0
         self._decoded: deque[VideoFrame] = deque()
         self._shown: VideoFrame | None = None
         self._place = {_time(packet): i for i, packet in reversed(list(enumerate(packets)))}
@@ -125,11 +124,13 @@ class _Reader:
                 self._shown = self._decoded.popleft()
                 if time_of_frame(self._shown) == time:
                     return self._shown
+            if self._next > len(self._packets):
+                return self._last()
             self._decode_next()
 
     def _entry(self, time: int) -> int:
         """The last key packet from which the frame at `time` can be decoded."""
-        if self._counts:
+        if self._avi:
             return 0
         last = bisect_right(self._keys, self._place[time])
         for key in reversed(self._keys[:last]):
@@ -146,20 +147,19 @@ class _Reader:
             self._next = entry
 
     def _decode_next(self) -> None:
-        if self._next > len(self._packets):
-            raise MediaError(
-                f"The video ends early: not all of its {len(self._starts)} frames can be decoded. "
-                "Send the file again, whole."
-            )
         packet = self._packets[self._next] if self._next < len(self._packets) else None
         self._next += 1
         if self._skips and packet:
             self._decoder.skip_frame = "DEFAULT" if _time(packet) in self._wanted else "NONREF"
-        for frame in self._decoder.decode(packet):
-            if self._counts:
-                frame.pts = self._starts[min(self._given, len(self._starts) - 1)]
-            self._given += 1
-            self._decoded.append(frame)
+        self._decoded.extend((self._avi or self._decoder).decode(packet))
+
+    def _last(self) -> VideoFrame:
+        if self._shown and self._avi and self._avi.last_stays:
+            return self._shown
+        raise MediaError(
+            f"The video ends early: not all of its {len(self._starts)} frames can be decoded. "
+            "Send the file again, whole."
+        )
 
 
 def opened(data: bytes, kind: Kind, limits: Limits) -> InputContainer:
