@@ -99,12 +99,10 @@ def played_backwards(
     """Reverses the asked clips whose reversal is a class, and labels them with that class.
 
     Anything (B, T, ...), seconds (B, T), classes (B,), asked (B,) bool, the class that each class
-    becomes (K,). One frame has no direction, and keeps its class.
+    becomes (K,). A picture, one frame or the same repeated, has no direction and keeps its class.
     """
     partner = backwards[labels]  # (B,)
-    turned = asked & (partner >= 0)
-    if seen.shape[1] == 1:
-        return seen, times, labels
+    turned = asked & (partner >= 0) & (times.amax(dim=1) > times.amin(dim=1))
     mirrored = times.amax(dim=1, keepdim=True) + times.amin(dim=1, keepdim=True) - times.flip(1)
     whole = turned.view(-1, *(1 for _ in seen.shape[1:]))
     return (
@@ -254,7 +252,8 @@ class ClipSource(Dataset[Item]):
             moments = timeline.starts[0] + view.places * whole
             return (np.searchsorted(starts, moments, side="right") - 1).tolist()
 
-        decoded = decoded_clip(self.data, self.clips[number], pick, Limits())
+        # Features were computed from this very clip.
+        decoded = decoded_clip(self.data, self.clips[number], pick, Limits(), seen_before=True)
         # A picture among videos stands still.
         repeats = len(view.places) // len(decoded.frames)
         seen = clip_view(decoded.frames * repeats, self.size, self.augmentation, rng)

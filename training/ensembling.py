@@ -1,59 +1,67 @@
 """Weights of an ensemble, fitted on validation. M members, C clips, K classes."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from clip_har.ensemble import Ensemble, EnsembleMember
 from clip_har.nn.head import fitted_temperature
-from training.evaluation.bootstrap import bootstrap_interval
+from training.evaluation.classification import SMALLEST_PROBABILITY, classification_from_logits
 from training.evaluation.metrics import EnsembleFigures, Member
 from training.prediction import Answers, top1
 
 ZERO_SHOT = "zero-shot"
 
 
-@dataclass(frozen=True)
-class Voice:
-    """What one member says of held-out clips."""
-
-    member: EnsembleMember
-    """Its weight is not fitted yet."""
-    val: Tensor
-    """Probabilities, (C, K)."""
-    test: Tensor
-    """Probabilities, (C, K)."""
-
-
 def fitted_ensemble(
-    val: Mapping[str, Answers],
-    test: Mapping[str, Answers],
-    val_truth: Tensor,
-    test_truth: Tensor,
-    temperatures: Mapping[str, float],
-    reader: str,
-) -> tuple[Ensemble, EnsembleFigures]:
+    val: Mapping[str, Answers], truth: Tensor, temperatures: Mapping[str, float], reader: str
+) -> Ensemble:
     """Every variant's head, and the class texts as the variant `reader` sees them.
 
     On validation the ensemble has no lower top-1 than any of them alone.
     """
-    voices = [
-        _voice(name, name, "head", temperatures[name], val[name].logits, test[name].logits)
-        for name in val
-    ]
-    by_text = val[reader].text_logits
-    temperature = fitted_temperature(by_text.clone(), val_truth)
-    texts = (by_text, test[reader].text_logits)
-    voices.append(_voice(ZERO_SHOT, reader, "text", temperature, *texts))
-    weights = competence_weights(torch.stack([voice.val for voice in voices]), val_truth)
-    members = tuple(
-        voice.member.model_copy(update={"weight": float(weight)})
-        for voice, weight in zip(voices, weights, strict=True)
+    members = [_member(name, name, "head", temperatures[name]) for name in val]
+    temperature = fitted_temperature(val[reader].text_logits.clone(), truth)
+    members.append(_member(ZERO_SHOT, reader, "text", temperature))
+    weights = competence_weights(_told(members, val), truth)
+    return Ensemble(
+        members=tuple(
+            member.model_copy(update={"weight": float(weight)})
+            for member, weight in zip(members, weights, strict=True)
+        )
     )
-    return Ensemble(members=members), _figures(voices, weights, val_truth, test_truth)
+
+
+def ensemble_figures(
+    ensemble: Ensemble,
+    test: Mapping[str, Answers],
+    truth: Tensor,
+    labels: Sequence[str],
+    val: tuple[Mapping[str, Answers], Tensor] | None = None,
+) -> EnsembleFigures:
+    """What an ensemble is worth on test clips (C,), and on validation clips where they are given.
+
+    Answers are by the names of checkpoints.
+    """
+    members, weights = ensemble.members, torch.tensor([one.weight for one in ensemble.members])
+    told = _told(members, test)
+    before = _told(members, val[0]) if val else None
+    mixed = _mixed(weights, told).clamp(min=SMALLEST_PROBABILITY).log()
+    return EnsembleFigures(
+        members=tuple(
+            Member(
+                name=member.name,
+                weight=member.weight,
+                val_top1=top1(before[number], val[1]) if before is not None and val else None,
+                test_top1=top1(told[number], truth),
+            )
+            for number, member in enumerate(members)
+        ),
+        val_top1=top1(_mixed(weights, before), val[1]) if before is not None and val else None,
+        test=classification_from_logits(mixed, truth, 1.0, labels),
+    )
 
 
 def competence_weights(probabilities: Tensor, truth: Tensor) -> Tensor:
@@ -73,36 +81,22 @@ def competence_weights(probabilities: Tensor, truth: Tensor) -> Tensor:
     return torch.eye(len(right)).double()[int(right.argmax())]
 
 
+def _told(members: Sequence[EnsembleMember], answers: Mapping[str, Answers]) -> Tensor:
+    """What each member says: probabilities (M, C, K)."""
+    return torch.stack([_said(one, answers[one.checkpoint]) for one in members])
+
+
+def _said(member: EnsembleMember, answers: Answers) -> Tensor:
+    logits = answers.text_logits if member.reads == "text" else answers.logits
+    return (logits / member.temperature).softmax(dim=1)  # (C, K)
+
+
 def _mixed(weights: Tensor, probabilities: Tensor) -> Tensor:
     """What members (M,) say together: (M, C, K) -> (C, K)."""
-    return torch.einsum("m,mck->ck", weights, probabilities.double())
+    return torch.einsum("m,mck->ck", weights.double(), probabilities.double())
 
 
-def _voice(
-    name: str, checkpoint: str, reads: str, temperature: float, val: Tensor, test: Tensor
-) -> Voice:
+def _member(name: str, checkpoint: str, reads: str, temperature: float) -> EnsembleMember:
+    """One whose weight is not fitted yet."""
     table = {"name": name, "checkpoint": checkpoint, "reads": reads, "weight": 0.0}
-    member = EnsembleMember.model_validate({**table, "temperature": temperature})
-    return Voice(member, (val / temperature).softmax(dim=1), (test / temperature).softmax(dim=1))
-
-
-def _figures(
-    voices: list[Voice], weights: Tensor, val_truth: Tensor, test_truth: Tensor
-) -> EnsembleFigures:
-    val = _mixed(weights, torch.stack([voice.val for voice in voices]))
-    test = _mixed(weights, torch.stack([voice.test for voice in voices]))
-    right = (test.argmax(dim=1) == test_truth).double().numpy()
-    return EnsembleFigures(
-        members=tuple(
-            Member(
-                name=voice.member.name,
-                weight=float(weight),
-                val_top1=top1(voice.val, val_truth),
-                test_top1=top1(voice.test, test_truth),
-            )
-            for voice, weight in zip(voices, weights, strict=True)
-        ),
-        val_top1=top1(val, val_truth),
-        test_top1=top1(test, test_truth),
-        test_top1_interval=bootstrap_interval(right, 0),
-    )
+    return EnsembleMember.model_validate({**table, "temperature": temperature})

@@ -20,12 +20,14 @@ from clip_har.checkpoint import (
     tokenizer_from_checkpoint,
 )
 from clip_har.dataset import MANIFEST_FILE, Clip, DataSet, SplitName, data_set_from_folder
+from clip_har.ensemble import ENSEMBLE_FILE, Ensemble, ensemble_from_folder
 from clip_har.nn.clip import clip_from_pretrained
 from clip_har.nn.text_bank import text_bank
 from clip_har.product import file_hash
 from clip_har.provenance import provenance
 from training.action_model import ActionModel
 from training.device import best_device
+from training.ensembling import ensemble_figures
 from training.evaluation.cost import cost_of
 from training.evaluation.metrics import Held, Metrics, Protocol, ZeroShot
 from training.evaluation.model_figures import (
@@ -34,11 +36,13 @@ from training.evaluation.model_figures import (
     novel_figures,
     order_figures,
     seen_tiers,
+    turned_clips,
 )
 from training.evaluation.report import write_report
 from training.evaluation.zero_shot import TextScores, all_classes, half_class
 from training.finishing import PACKAGES
 from training.held_out import Views, decoded_views
+from training.objective import reversal_table
 from training.prediction import Answers, Seen, answers_of, seen_in_passing
 from training.settings import Variant
 
@@ -53,6 +57,8 @@ class Subject:
     model: ActionModel
     temperatures: dict[str, float]
     """By variant."""
+    ensemble: Ensemble | None
+    """All of them together, where a run has one."""
     tokenizer: CLIPTokenizer
     main: str
     """The variant that the metrics are about."""
@@ -133,10 +139,24 @@ def subject_from_folder(folder: Path) -> Subject:
         name=folder.name,
         model=ActionModel.of_variants(models).requires_grad_(False).to(best_device()),
         temperatures={name: model.spec.temperature for name, model in models.items()},
+        ensemble=_ensemble(folder, models),
         tokenizer=tokenizer_from_checkpoint(places[0], next(iter(models.values()))),
         main=_main_variant(run, kinds),
         run=run,
     )
+
+
+def _ensemble(folder: Path, members: Mapping[str, object]) -> Ensemble | None:
+    """Where a folder has one; raises ValueError where a member of it is missing."""
+    if not (folder / ENSEMBLE_FILE).is_file():
+        return None
+    ensemble = ensemble_from_folder(folder)
+    if missing := {one.checkpoint for one in ensemble.members} - members.keys():
+        raise ValueError(
+            f"{folder / ENSEMBLE_FILE} names checkpoints that are not there: "
+            f"{', '.join(sorted(missing))}. Put them back, or delete that file."
+        )
+    return ensemble
 
 
 def _record(checkpoint: Path) -> dict[str, Any]:
@@ -160,8 +180,8 @@ def _by_head(subject: Subject, material: Material) -> Metrics:
     model, labels = subject.model, subject.model.spec.labels
     texts = subject.texts(labels)
     known = material.clips(labels)
-    answers = answers_of(model, material.seen(model, known, "known classes"), texts)
-    truth = material.truth(known, labels)
+    seen = material.seen(model, known, "known classes")
+    answers, truth = answers_of(model, seen, texts), material.truth(known, labels)
     pairs = material.data_set.pairs if material.split == "test" else ()
     tiers = seen_tiers(
         pairs,
@@ -169,12 +189,15 @@ def _by_head(subject: Subject, material: Material) -> Metrics:
         material.folder,
         lambda clips, name: material.seen(model, clips, name),
         material.broken,
-    )
+    ) or turned_clips(seen, truth, reversal_table(labels, material.data_set.reversals))
     orders = order_figures(model, tiers, texts)
     logits = {name: told.logits for name, told in answers.items()}
     held = held_figures(logits, truth, labels, subject.temperatures, orders)
-    novel = _novel(subject, material, answers, truth)
-    return _metrics(subject, material, held, labels, novel)
+    metrics = _metrics(subject, material, held, labels, _novel(subject, material, answers, truth))
+    if subject.ensemble is None:
+        return metrics
+    together = ensemble_figures(subject.ensemble, answers, truth, labels)
+    return metrics.model_copy(update={"ensemble": together})
 
 
 def _by_names(subject: Subject, material: Material, protocol: Protocol) -> Metrics:

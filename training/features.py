@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPModel
 
@@ -116,7 +116,7 @@ def features_from_clips(
     if missing:
         _write_shards(missing, data, encoder, most_frames, len(clips))
     truth = torch.tensor([labels.index(clip.label) for clip in clips])
-    return _joined([_Shard.opened(path) for path in shards], truth)
+    return _joined(list(shards), truth)
 
 
 @dataclass(frozen=True)
@@ -128,20 +128,6 @@ class _Seen:
     ends: list[float]
     seconds: float
     fault: str = ""
-
-
-@dataclass(frozen=True)
-class _Shard:
-    """Some clips, one after the other: a broken one counts 0 frames."""
-
-    tensors: dict[str, Tensor]
-    faults: list[str]
-
-    @classmethod
-    def opened(cls, path: Path) -> "_Shard":
-        with safe_open(path, "pt") as file:
-            faults = json.loads(file.metadata()["faults"])
-        return cls(load_file(path), faults)
 
 
 def _write_shards(
@@ -179,12 +165,10 @@ def _write_shard(path: Path, seen: Iterable[_Seen]) -> None:
     partial.rename(path)
 
 
-def _joined(shards: Sequence[_Shard], truth: Tensor) -> FeatureSet:
-    counts, seconds, embeds, ends = (
-        torch.cat([shard.tensors[name] for shard in shards])
-        for name in ("counts", "seconds", "embeds", "ends")
-    )
-    faults = tuple(fault for shard in shards for fault in shard.faults)
+def _joined(paths: Sequence[Path], truth: Tensor) -> FeatureSet:
+    """The shards as one, read one after the other: all at once would take the memory twice."""
+    counts = torch.cat([_read(path, "counts") for path in paths])
+    faults = tuple(fault for path in paths for fault in _faults(path))
     whole = counts > 0  # (C,), of all clips that were listed
     if not whole.any():
         raise ValueError(
@@ -192,11 +176,27 @@ def _joined(shards: Sequence[_Shard], truth: Tensor) -> FeatureSet:
             "Look at the data with: python -m training inspect DATA"
         )
     there = torch.arange(int(counts.max())) < counts[whole, None]  # (C, N)
-    padded = torch.zeros(*there.shape, embeds.shape[1])
-    padded[there] = embeds
-    padded_ends = torch.full(there.shape, PAST_THE_END)
-    padded_ends[there] = ends
-    return FeatureSet(padded, padded_ends, seconds[whole], truth[whole], faults)
+    embeds = torch.zeros(*there.shape, _read(paths[0], "embeds").shape[1])
+    ends = torch.full(there.shape, PAST_THE_END)
+    row = 0
+    for path in paths:
+        rows = slice(row, row + int((_read(path, "counts") > 0).sum()))
+        embeds[rows][there[rows]] = _read(path, "embeds")
+        ends[rows][there[rows]] = _read(path, "ends")
+        row = rows.stop
+    seconds = torch.cat([_read(path, "seconds") for path in paths])
+    return FeatureSet(embeds, ends, seconds[whole], truth[whole], faults)
+
+
+def _read(path: Path, name: str) -> Tensor:
+    """A tensor of a shard, which holds some clips one after the other: a broken one counts 0."""
+    with safe_open(path, "pt") as file:
+        return file.get_tensor(name)
+
+
+def _faults(path: Path) -> list[str]:
+    with safe_open(path, "pt") as file:
+        return json.loads(file.metadata()["faults"])
 
 
 class _Worker:

@@ -17,7 +17,7 @@ from clip_har.nn.head import fitted_temperature
 from clip_har.product import record_inputs, write_whole
 from clip_har.provenance import provenance
 from training.action_model import ActionModel
-from training.ensembling import fitted_ensemble
+from training.ensembling import ensemble_figures, fitted_ensemble
 from training.evaluation.cost import cost_of
 from training.evaluation.metrics import EnsembleFigures, Held, Interpolation, Metrics, ZeroShot
 from training.evaluation.model_figures import (
@@ -26,6 +26,7 @@ from training.evaluation.model_figures import (
     novel_figures,
     order_figures,
     seen_tiers,
+    turned_clips,
 )
 from training.evaluation.report import write_report
 from training.evaluation.stage_figures import Gain, StageFigures, gain_over
@@ -67,11 +68,10 @@ def finish(run: Run, stages: list[StageResult], command: str, made_from: str) ->
     """Chooses the weights, measures them and writes checkpoints, `metrics.json` and the report."""
     held_out = _held_out(run)
     shipped = _shipped(run, stages, held_out)
-    ensemble, ensemble_figures = fitted_ensemble(
-        shipped.val, shipped.test, held_out.val.truth, held_out.test.truth,
-        shipped.temperatures, run.config.main_variant,
-    )  # fmt: skip
-    metrics = _metrics(run, stages, held_out, shipped, ensemble_figures)
+    val = shipped.val, held_out.val.truth
+    ensemble = fitted_ensemble(*val, shipped.temperatures, run.config.main_variant)
+    together = ensemble_figures(ensemble, shipped.test, held_out.test.truth, run.spec.labels, val)
+    metrics = _metrics(run, stages, held_out, shipped, together)
     if run.main_process:
         write_report(run.out, metrics)
         write_whole(run.out / ENSEMBLE_FILE, ensemble.model_dump_json(indent=2) + "\n")
@@ -247,7 +247,9 @@ def _held(run: Run, shipped: Shipped, split: Split) -> dict[str, Held]:
         return seen_by(model, run.views(clips, name.replace(" ", "-"), name))
 
     labels = run.spec.labels
-    tiers = seen_tiers(run.data_set.pairs, labels, run.data, see, run.broken)
+    tiers = seen_tiers(run.data_set.pairs, labels, run.data, see, run.broken) or turned_clips(
+        seen_by(model, split.views), split.truth, run.classes.backwards
+    )
     orders = order_figures(model, tiers, run.texts)
     logits = {name: told.logits for name, told in shipped.test.items()}
     return held_figures(logits, split.truth, labels, shipped.temperatures, orders)

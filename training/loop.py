@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor
 from torch.distributed.fsdp import register_fsdp_forward_method
 
@@ -179,7 +179,8 @@ class _Fit:
 
     def _validate(self) -> None:
         self.wrapped.eval()
-        score = self._at_its_end(self.course.validate)
+        # One process decides: unlike GPUs may differ by a clip, and one would stop alone.
+        (score,) = broadcast_object_list([self._at_its_end(self.course.validate)])
         self.wrapped.train()
         if self.progress.validated(score):
             self.best = {n: v.clone() for n, v in self._ending_weights().items()}

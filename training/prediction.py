@@ -23,6 +23,12 @@ class Seen:
     times: Tensor
     """Seconds, (C, V, T)."""
 
+    @property
+    def moving(self) -> Tensor:
+        """Whether each clip has a direction in time: a picture has none, bool (C,)."""
+        times = self.times.flatten(1)
+        return times.amax(dim=1) > times.amin(dim=1)
+
     def only(self, clips: Tensor) -> "Seen":
         """Some of the clips, chosen by a mask (C,)."""
         return Seen(self.embeds[clips], self.times[clips])
@@ -62,7 +68,7 @@ class Answers:
     """Of the texts, likewise, (C, N)."""
 
 
-@torch.inference_mode()
+@torch.no_grad()  # inference mode would be kept in weights that FSDP gathers here
 def seen_by(model: ActionModel, views: ViewSet) -> Seen:
     """Runs the vision tower over all views; each process does its part, and all get the whole."""
     rows = _rows_of_process(len(views))
@@ -79,7 +85,7 @@ def seen_in_passing(model: ActionModel, views: Iterable[ViewSet]) -> Seen:
     return Seen(torch.cat([one.embeds for one in seen]), torch.cat([one.times for one in seen]))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def answers_of(model: ActionModel, seen: Seen, texts: Tensor) -> dict[str, Answers]:
     """The answers of every variant: class texts (N, D) -> by name."""
     device = model.clip.logit_scale.device

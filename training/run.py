@@ -190,6 +190,12 @@ def _check(run: Run) -> None:
     if run.config.held_out_labels:
         run.clips("val", novel=True)
         run.clips("test", novel=True)
+    if run.config.reversed_share and not (run.classes.backwards >= 0).any():
+        raise ValueError(
+            f"reversed_share = {run.config.reversed_share}, but the data set names no class that "
+            f'another one is the reversal of. Name them under "reversals" in {MANIFEST_FILE}, as '
+            "docs/data.md says, or set reversed_share = 0."
+        )
     for stage in run.config.stages.values():
         check_blocks(run.clip, stage)
         check_flip(run.spec.labels, stage.augmentation)

@@ -36,7 +36,7 @@ def _variants(metrics: Metrics) -> Table:
         if any(told):
             table.add_row(f"order: {tier.replace('_', ' ')}", *told)
     if metrics.ensemble:
-        share = percent(metrics.ensemble.test_top1)
+        share = percent(metrics.ensemble.test.top1)
         table.add_row("all together, top-1", *[""] * (len(metrics.variants) - 1), share)
     return table
 

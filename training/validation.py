@@ -20,8 +20,8 @@ def validation_answers(run: Run, model: ActionModel, split: Split) -> tuple[Tens
     seen = seen_by(model, split.views)
     logits = answers_of(model, seen, run.texts)[run.config.main_variant].logits
     reversals = run.classes.backwards[split.truth]
-    turned = reversals >= 0
-    if not (run.config.reversed_share and run.config.frames > 1 and turned.any()):
+    turned = (reversals >= 0) & seen.moving
+    if not (run.config.reversed_share and turned.any()):
         return logits, split.truth
     backwards = answers_of(model, seen.backwards(turned), run.texts)
     both = torch.cat([logits, backwards[run.config.main_variant].logits])

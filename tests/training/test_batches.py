@@ -124,12 +124,12 @@ def test_frames_are_played_backwards_like_embeddings() -> None:
     assert labels.tolist() == [1, 0]
 
 
-def test_one_frame_has_no_direction_and_keeps_its_class() -> None:
-    asked = torch.ones(2, dtype=torch.bool)
-    labels = torch.tensor([0, 1])
-    turned = played_backwards(
-        torch.ones(2, 1, 1), torch.ones(2, 1), labels, asked, CLASSES.backwards
-    )
+@pytest.mark.parametrize("frames", [1, 3])
+def test_a_picture_has_no_direction_and_keeps_its_class(frames: int) -> None:
+    """One frame, or the same one repeated beside videos."""
+    asked, labels = torch.ones(2, dtype=torch.bool), torch.tensor([0, 1])
+    seen, times = torch.ones(2, frames, 1), torch.ones(2, frames)
+    turned = played_backwards(seen, times, labels, asked, CLASSES.backwards)
     assert turned[2].tolist() == [0, 1]
 
 

@@ -78,6 +78,19 @@ def test_a_folder_without_frames_or_changed_or_gone_is_told(tmp_path: Path) -> N
         decoded_clip(tmp_path, clip, every_frame, LIMITS)
 
 
+def test_frames_that_were_seen_before_are_counted_and_not_all_read_again(tmp_path: Path) -> None:
+    write_frames(tmp_path / "clip", ["1.png", "2.png"])
+    clip = listed(tmp_path, "clip", 30.0).model_copy(update={"frames": 2})
+    (tmp_path / "clip" / "2.png").write_bytes(b"nobody reads this one")
+    again = decoded_clip(tmp_path, clip, lambda _: [0, 0], LIMITS, seen_before=True)
+    assert len(again.frames) == 2
+    with pytest.raises(ValueError, match=r"not the frames .* \(their sha256 differs\)"):
+        decoded_clip(tmp_path, clip, lambda _: [0, 0], LIMITS)
+    (tmp_path / "clip" / "2.png").unlink()
+    with pytest.raises(ValueError, match=r"not the frames .* \(their number differs\)"):
+        decoded_clip(tmp_path, clip, lambda _: [0, 0], LIMITS, seen_before=True)
+
+
 @pytest.mark.parametrize(
     ("limit", "told"),
     [

@@ -50,6 +50,7 @@ def config(settings_of: Callable[..., TrainConfig]) -> TrainConfig:
     """
     stages = settings_of().model_dump()["stages"]
     stages["lora"]["augmentation"]["mixup"] = 0.0
+    stages["lora"]["patience"] = 3  # validates before it trains
     early = {**stages["frozen"], "learning_rate": 1e-9, "patience": 1, "ema": 0.0}
     return settings_of(dropout=0.0, stages={"frozen": stages["frozen"], "early": early, **stages})
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from clip_har.dataset import MANIFEST_FILE, Clip, DataSet
+from clip_har.dataset import MANIFEST_FILE, Clip, DataSet, data_set_from_folder
 from training.evaluating import evaluate, subject_from_folder
 from training.evaluation.metrics import METRICS_FILE, REPORT_FILE, Metrics
 
@@ -56,6 +56,11 @@ def test_a_run_is_measured_as_it_was_when_it_was_trained(trained: Path, evaluate
         assert held.top1 == pytest.approx(then.variants[name].top1)
         assert held.confusion == then.variants[name].confusion
         assert held.ece == pytest.approx(then.variants[name].ece, abs=1e-4)
+    assert metrics.ensemble is not None
+    assert then.ensemble is not None
+    assert metrics.ensemble.test.confusion == then.ensemble.test.confusion
+    assert metrics.ensemble.test.nll == pytest.approx(then.ensemble.test.nll, abs=1e-4)
+    assert (metrics.ensemble.val_top1, metrics.ensemble.members[0].val_top1) == (None, None)
     assert metrics.cost["temporal"].parameters > metrics.cost["base"].parameters
     report = (evaluated / REPORT_FILE).read_text()
     assert "<html" in report
@@ -117,6 +122,32 @@ def test_order_is_measured_in_four_tiers_and_a_bag_of_frames_knows_nothing(
     base = metrics.variants["base"].order
     assert base is not None
     assert base.reversal == pytest.approx(0.5, abs=1e-6)
+
+
+def test_without_pairs_the_clips_of_classes_with_a_reversal_are_played_backwards(
+    trained: Path, changed: Change, tmp_path: Path
+) -> None:
+    data = changed()
+    reversals = data_set_from_folder(data).reversals
+    held = evaluate(trained, data, tmp_path / "out").variants
+    labels = subject_from_folder(trained).model.spec.labels
+    clips = data_set_from_folder(data).split("test")
+    known = [one for one in clips if one.label in labels and reversals.get(one.label) in labels]
+    orders = [one.order for one in held.values()]
+    for order in orders:
+        assert order is not None
+        assert set(order.tiers) == {"reversal"}
+        assert order.tiers["reversal"].pairs == len(known) > 0
+        assert order.frame_bag["reversal"] == pytest.approx(0.5, abs=1e-6)
+
+
+def test_an_ensemble_without_one_of_its_checkpoints_is_an_error_that_helps(
+    trained: Path, tmp_path: Path
+) -> None:
+    for name in ("ensemble.json", "temporal"):
+        (tmp_path / name).symlink_to(trained / name)
+    with pytest.raises(ValueError, match=r"ensemble\.json names checkpoints that .*: base\."):
+        subject_from_folder(tmp_path)
 
 
 def test_one_checkpoint_is_measured_by_itself(

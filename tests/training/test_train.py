@@ -50,7 +50,9 @@ def test_the_figures_tell_of_stages_sweep_ensemble_and_held_out_classes(trained:
     assert sum(mix.shipped for mix in metrics.interpolation) == 1
     assert metrics.ensemble is not None
     members = [(member.val_top1, member.weight) for member in metrics.ensemble.members]
-    assert metrics.ensemble.val_top1 >= max(alone for alone, _ in members)
+    alone = [share for share, _ in members if share is not None]
+    assert metrics.ensemble.val_top1 is not None
+    assert metrics.ensemble.val_top1 >= max(alone)
     assert sum(weight for _, weight in members) == pytest.approx(1)
     assert len(ensemble_from_folder(trained).members) == len(members)
     assert {one.protocol for one in metrics.zero_shot} == {"base-to-novel"}
@@ -217,3 +219,13 @@ def test_an_unknown_held_out_label_is_a_user_error(
 ) -> None:
     with pytest.raises(ValueError, match=r"flying.*does not have"):
         train(settings_of(held_out_labels=["flying"]), lean, tmp_path / "run", "")
+
+
+def test_clips_played_backwards_need_classes_that_are_reversals(
+    settings_of: Settings, lean: Path, data_set: DataSet, tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    table = data_set.model_copy(update={"reversals": {}})
+    (tmp_path / "data" / MANIFEST_FILE).write_text(table.model_dump_json())
+    with pytest.raises(ValueError, match=r'reversed_share = 0\.5, but .* under "reversals" in'):
+        train(settings_of(reversed_share=0.5), tmp_path / "data", tmp_path / "run", "")

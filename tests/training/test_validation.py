@@ -30,3 +30,15 @@ def test_clips_are_asked_about_one_way_where_none_is_trained_backwards(
     val = forwards.split("val")
     logits, truth = validation_answers(forwards, model.eval(), val)
     assert len(logits) == len(truth) == len(val.clips)
+
+
+def test_a_picture_is_asked_about_one_way(
+    model: ActionModel, run: Run, in_one_process: None
+) -> None:
+    val = run.split("val")
+    times = val.views.times.clone()
+    (reversible,) = torch.where(run.classes.backwards[val.truth] >= 0)
+    times[reversible[0]] = 0.0
+    pictured = replace(val, views=replace(val.views, times=times))
+    _, truth = validation_answers(run, model.eval(), pictured)
+    assert len(truth) == len(val.clips) + len(reversible) - 1

@@ -165,8 +165,8 @@ class Member(Config):
     """A variant, or `zero-shot`."""
     weight: float
     """Share of its probabilities in the sum; fitted on validation."""
-    val_top1: float
-    """Alone, on validation clips."""
+    val_top1: float | None
+    """Alone, on validation clips; None: they were not asked."""
     test_top1: float
     """Alone, on test clips."""
 
@@ -176,12 +176,10 @@ class EnsembleFigures(Config):
 
     members: tuple[Member, ...]
     """Its voices."""
-    val_top1: float
-    """On validation clips."""
-    test_top1: float
-    """On test clips."""
-    test_top1_interval: Interval
-    """Of `test_top1`."""
+    val_top1: float | None
+    """On validation clips; None: they were not asked."""
+    test: Classification
+    """On test clips. Its temperature is 1: its members have theirs."""
 
 
 class ZeroShot(Config):

@@ -64,6 +64,19 @@ def seen_tiers(
     return {tier: _seen_pairs(some, labels, data, see, broken) for tier, some in tiers.items()}
 
 
+def turned_clips(seen: Seen, truth: Tensor, backwards: Tensor) -> dict[Tier, SeenPairs]:
+    """The tier `reversal` of a data set without pairs: its own clips, and each played backwards.
+
+    `truth` (C,); `backwards` is the class that each class becomes, -1 for none, (K,).
+    """
+    turned = (backwards[truth] >= 0) & seen.moving
+    if not turned.any():
+        return {}
+    label = truth[turned]
+    told = PairTruth(label=label, reversed_label=backwards[label])
+    return {"reversal": SeenPairs(seen.only(turned), seen.backwards(turned), told)}
+
+
 def order_figures(
     model: ActionModel, tiers: Mapping[Tier, SeenPairs], texts: Tensor
 ) -> dict[str, Order]:

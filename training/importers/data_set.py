@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clip_har.config import Config
-from clip_har.dataset import MANIFEST_FILE, SPLITS, Clip, DataSet
+from clip_har.dataset import MANIFEST_FILE, SPLITS, Clip, DataSet, data_set_from_folder
 from clip_har.product import write_whole
 from training.importers.formats import IMPORTERS
 from training.importers.journal import JOURNAL_FILE, append, key_of, read_journal
@@ -49,8 +49,9 @@ def import_data_set(
 ) -> ImportResult:
     """Reads `source`, decodes a few frames of every file, writes manifest and quarantine to `out`.
 
-    Media stay where they are. Started again, it probes only what is new or was changed. Raises
-    ValueError where the source is not in the format, or too little of it can be used.
+    Media stay where they are. Started again, it probes only what is new or was changed, and keeps
+    the reversals that somebody named in the manifest. Raises ValueError where the source is not in
+    the format, or too little of it can be used.
     """
     source, out = source.resolve(), out.resolve()
     listing = _listed(format, source, out, options)
@@ -63,7 +64,11 @@ def import_data_set(
     write_whole(out / QUARANTINE_FILE, json.dumps(quarantine, indent=1) + "\n")
     _check(listing, clips, out, faults)
     data_set = DataSet(
-        name=listing.name, source=listing.source, labels=listing.labels, clips=tuple(clips)
+        name=listing.name,
+        source=listing.source,
+        labels=listing.labels,
+        reversals=_named_reversals(out, listing.labels),
+        clips=tuple(clips),
     )
     write_whole(out / MANIFEST_FILE, json.dumps(data_set.model_dump(), indent=1) + "\n")
     return ImportResult(data_set, faults)
@@ -135,6 +140,14 @@ def _clip(entry: Entry, name: str, probe: Probe | Fault) -> Clip | Fault:
         group=entry.group,
         codec=probe.codec,
     )
+
+
+def _named_reversals(out: Path, labels: Sequence[str]) -> dict[str, str]:
+    """What an earlier manifest says of classes that are still there."""
+    if not (out / MANIFEST_FILE).exists():
+        return {}
+    named = data_set_from_folder(out).reversals
+    return {one: other for one, other in named.items() if {one, other} <= {*labels}}
 
 
 def _check(listing: Listing, clips: Sequence[Clip], out: Path, faults: Sequence[Fault]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import av
 import pytest
 
-from clip_har.dataset import data_set_from_folder
+from clip_har.dataset import MANIFEST_FILE, data_set_from_folder
 from clip_har.limits import Limits
 from clip_har.product import file_hash, tree_hash
 from clip_har.sampling import centred
@@ -87,6 +87,20 @@ def test_a_rerun_decodes_only_what_is_new(
     third = {clip.path: clip for clip in imported("folders", mixed).data_set.clips}
     changed = third["../my data/train/PushUps/0.mp4"]
     assert (changed.seconds, changed.sha256) == (0.5, file_hash(tmp_path / "out" / changed.path))
+
+
+def test_a_rerun_keeps_the_reversals_that_somebody_named(
+    mixed: Path, tmp_path: Path, imported: Imported
+) -> None:
+    data_set = imported("folders", mixed).data_set
+    assert data_set.reversals == {}
+    one, other = data_set.labels[:2]
+    named = {one: other, other: one}
+    manifest = tmp_path / "out" / MANIFEST_FILE
+    manifest.write_text(data_set.model_copy(update={"reversals": named}).model_dump_json())
+    again = imported("folders", mixed).data_set
+    assert again.reversals == named
+    assert again.clips == data_set.clips
 
 
 def test_folders_of_frames_are_hashed_and_counted(
