@@ -112,15 +112,16 @@ def check_flip(labels: Sequence[str], augmentation: Augmentation) -> None:
     """Whether clips of these labels may be mirrored as the settings say; call it before training.
 
     Raises ValueError where a label names a direction and the settings do not say what it becomes,
-    or where flip_labels names unknown labels or is not symmetric.
+    or where flip_labels names unknown labels or is not symmetric. Without flips anything will do.
     """
-    check_flip_labels(labels, augmentation.flip_labels, flips=augmentation.flip > 0)
+    if augmentation.flip:
+        check_flip_labels(labels, augmentation.flip_labels)
 
 
 def flip_table(labels: Sequence[str], augmentation: Augmentation) -> Tensor:
     """The class that each class becomes when its clip is mirrored, (K,); raises like check_flip."""
     check_flip(labels, augmentation)
-    return flip_classes(labels, augmentation.flip_labels)
+    return flip_classes(labels, augmentation.flip_labels if augmentation.flip else {})
 
 
 def _squares(

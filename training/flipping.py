@@ -21,11 +21,11 @@ def directed(labels: Sequence[str]) -> list[str]:
     return [label for label in labels if not DIRECTIONS.isdisjoint(_words(label))]
 
 
-def check_flip_labels(labels: Sequence[str], flip_labels: Mapping[str, str], flips: bool) -> None:
+def check_flip_labels(labels: Sequence[str], flip_labels: Mapping[str, str]) -> None:
     """Whether clips of these labels may be mirrored.
 
-    Raises ValueError for a map with labels that do not exist or that is not symmetric, and where
-    clips are mirrored, for labels with a direction that the map does not turn into another label.
+    Raises ValueError for a map with labels that do not exist or that is not symmetric, and for
+    labels with a direction that the map does not name.
     """
     strangers = sorted({*flip_labels, *flip_labels.values()} - set(labels))
     if strangers:
@@ -39,12 +39,14 @@ def check_flip_labels(labels: Sequence[str], flip_labels: Mapping[str, str], fli
             "flip_labels: a clip that is flipped twice is the clip itself, so every pair must be "
             f"listed both ways. Expected also: {', '.join(one_way)}."
         )
-    stuck = [label for label in directed(labels) if flip_labels.get(label, label) == label]
-    if flips and stuck:
+    # One that the map names as its own mirror is settled: "pulling it right out" has no side.
+    stuck = [label for label in directed(labels) if label not in flip_labels]
+    if stuck:
         raise ValueError(
             f"flip: a mirrored clip would keep a label that names a direction: {_quoted(stuck)}. "
             "Set flip to 0, or give in flip_labels the label that each of them becomes, both ways: "
-            "'turning left' = 'turning right' and 'turning right' = 'turning left'."
+            "'turning left' = 'turning right' and 'turning right' = 'turning left'. A label that "
+            "names no side after all becomes itself: 'standing right up' = 'standing right up'."
         )
 
 

@@ -3,11 +3,12 @@
 B clips, T frames, S side in pixels, D embedding, K classes, P prompts, N texts, L tokens.
 """
 
+import os
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
@@ -16,6 +17,9 @@ from clip_har.spec import Preprocessing
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
+
+# Or transformers has a service of the Hub convert every CLIP without safetensors, in a thread.
+os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
 
 
 def silence_loading() -> None:
@@ -29,21 +33,10 @@ def silence_loading() -> None:
 def clip_from_pretrained(source: str) -> CLIPModel:
     """Loads a CLIP from a folder or the Hub, all of it or not at all.
 
-    Raises ValueError when it cannot be found, or when a weight is missing, unknown or of another
-    shape: a tower that silently keeps random weights would train to a poor model.
+    Raises ValueError when it cannot be found or read, or when a weight is missing, unknown or of
+    another shape: a tower that silently keeps random weights would train to a poor model.
     """
-    try:
-        loaded: Any = CLIPModel.from_pretrained(
-            source,
-            dtype=torch.float32,  # whatever it was saved in
-            output_loading_info=True,
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,
-        )
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"{source}: no CLIP could be loaded from there: {error}") from error
-    model: CLIPModel = loaded[0]
-    info: dict[str, Any] = loaded[1]
+    model, info = _clip_and_what_was_loaded(source)
     faults = {
         name: sorted(map(str, info[name]))
         for name in ("missing_keys", "mismatched_keys", "unexpected_keys")
@@ -81,13 +74,17 @@ def preprocessing_of(source: str, clip: CLIPConfig) -> Preprocessing:
     """The mean, deviation and size that a CLIP was trained with.
 
     Read from its preprocessor_config.json where the folder has one; otherwise OpenAI's values.
+    Raises ValueError where the Hub or its cache has none.
     """
     from transformers import CLIPImageProcessorPil
 
     size = _tower(clip.vision_config).image_size
     if not (Path(source) / "preprocessor_config.json").exists() and Path(source).is_dir():
         return Preprocessing(image_size=size, mean=OPENAI_MEAN, std=OPENAI_STD)
-    processor: Any = CLIPImageProcessorPil.from_pretrained(source)
+    try:
+        processor: Any = CLIPImageProcessorPil.from_pretrained(source)
+    except OSError as error:
+        raise ValueError(f"{source}: no preprocessing could be loaded: {error}") from error
     return Preprocessing(image_size=size, mean=processor.image_mean, std=processor.image_std)
 
 
@@ -119,6 +116,30 @@ def normalized(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
 def pixels_from_frames(frames: Tensor, preprocessing: Preprocessing) -> Tensor:
     """Uint8 frames (B, T, S, S, 3) as the pixels (B, T, 3, S, S) that a CLIP takes."""
     return normalized(frames.movedim(-1, -3).float() / 255, preprocessing)
+
+
+def _clip_and_what_was_loaded(source: str) -> tuple[CLIPModel, dict[str, Any]]:
+    """From safetensors where there are any, else from pytorch_model.bin: OpenAI's have no other."""
+    told = f"{source}: no CLIP could be loaded from there"
+    try:
+        loaded: Any = CLIPModel.from_pretrained(
+            source,
+            dtype=torch.float32,  # whatever it was saved in
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            # A .bin is a pickle. transformers 5 reads it, or its shards, by torch.load with
+            # weights_only=True, which makes tensors and plain values, and runs no code of the file.
+            weights_only=True,
+        )
+    except (UnpicklingError, EOFError) as error:
+        # torch's own message advises to read it without that guard.
+        raise ValueError(
+            f"{told}: its pytorch_model.bin is damaged, or holds more than weights and would run "
+            "code. None was run. Take an intact copy, or one in safetensors."
+        ) from error
+    except Exception as error:  # a damaged pickle may raise anything
+        raise ValueError(f"{told}: {error}") from error
+    return loaded
 
 
 def _pooled(output: Any) -> Tensor:

@@ -1,10 +1,15 @@
 import json
+import os
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import huggingface_hub.constants
 import pytest
 import torch
+import transformers.modeling_utils
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPTokenizer
@@ -66,19 +71,149 @@ def test_the_position_ids_of_older_exports_are_no_fault(folder: Path) -> None:
     clip_from_pretrained(str(folder))
 
 
-def test_pickled_weights_are_refused(folder: Path) -> None:
-    weights = load_file(folder / "model.safetensors")
-    (folder / "model.safetensors").unlink()
-    torch.save(weights, folder / "pytorch_model.bin")
-    with pytest.raises(ValueError, match=r"no CLIP could be loaded"):
-        clip_from_pretrained(str(folder))
-
-
 def test_broken_weights_are_a_user_error(folder: Path) -> None:
     whole = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"no CLIP could be loaded"):
         clip_from_pretrained(str(folder))
+
+
+# Weights as OpenAI's CLIPs have them on the Hub: pytorch_model.bin, a pickle.
+
+
+def pickled(folder: Path, **more: Any) -> Path:
+    """The weights of a CLIP folder, moved into a pickle that may hold more."""
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    torch.save({**weights, **more}, folder / "pytorch_model.bin")
+    return folder
+
+
+class Payload:
+    """Unpickled, it makes a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+def same_weights(loaded: torch.nn.Module, folder: Path) -> bool:
+    saved = load_file(folder / "model.safetensors")
+    return all(torch.equal(saved[name], weight) for name, weight in loaded.state_dict().items())
+
+
+def test_pickled_weights_are_loaded_where_there_are_no_others(
+    small_clip: Path, folder: Path
+) -> None:
+    ids = {"text_model.embeddings.position_ids": torch.arange(77)[None]}
+    assert same_weights(clip_from_pretrained(str(pickled(folder, **ids))), small_clip)
+
+
+def test_pickled_weights_in_shards_are_loaded(small_clip: Path, folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    shards = {
+        name: f"pytorch_model-0000{number % 2 + 1}-of-00002.bin"
+        for number, name in enumerate(weights)
+    }
+    for file in set(shards.values()):
+        torch.save({n: w for n, w in weights.items() if shards[n] == file}, folder / file)
+    index = {"metadata": {}, "weight_map": shards}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    assert same_weights(clip_from_pretrained(str(folder)), small_clip)
+
+
+def test_pickled_weights_must_be_whole_too(folder: Path) -> None:
+    rewrite(folder, lambda weights: weights.pop(PROJECTION))
+    with pytest.raises(ValueError, match=rf"missing_keys.*{PROJECTION}"):
+        clip_from_pretrained(str(pickled(folder)))
+
+
+@pytest.mark.parametrize("how", ["among the weights", "in an old file", "alone"])
+def test_code_in_pickled_weights_is_refused_and_not_run(
+    folder: Path, tmp_path: Path, how: str
+) -> None:
+    made = tmp_path / "made by the pickle"
+    bin_file = pickled(folder, more=Payload(made)) / "pytorch_model.bin"
+    if how == "in an old file":
+        torch.save({"more": Payload(made)}, bin_file, _use_new_zipfile_serialization=False)
+    if how == "alone":
+        bin_file.write_bytes(pickle.dumps(Payload(made), protocol=2))
+    with pytest.raises(ValueError, match=r"no CLIP could be loaded.*would run code\. None was run"):
+        clip_from_pretrained(str(folder))
+    assert not made.exists()
+    with bin_file.open("rb") as file:  # without that guard it would be there
+        pickle.load(file) if how == "alone" else torch.load(file, weights_only=False)
+    assert made.exists()
+
+
+def test_a_pickle_beside_safetensors_is_not_opened(small_clip: Path, folder: Path) -> None:
+    (folder / "pytorch_model.bin").write_bytes(b"no weights")
+    assert same_weights(clip_from_pretrained(str(folder)), small_clip)
+
+
+@pytest.mark.parametrize("content", ["half", "nothing", "a pointer", "a list"])
+def test_a_pickle_that_is_no_weights_is_a_user_error(folder: Path, content: str) -> None:
+    file = pickled(folder) / "pytorch_model.bin"
+    whole = file.read_bytes()
+    pointer = b"version https://git-lfs.github.com/spec/v1\n"
+    if content == "a list":
+        torch.save([torch.zeros(3)], file)
+    else:
+        file.write_bytes(
+            {"half": whole[: len(whole) // 2], "nothing": b"", "a pointer": pointer}[content]
+        )
+    with pytest.raises(ValueError, match=r"no CLIP could be loaded"):
+        clip_from_pretrained(str(folder))
+
+
+@pytest.fixture
+def hub_name(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A CLIP with pickled weights in the Hub's cache, as it lies there at `main`; no network."""
+    name, commit = "openai/clip-vit-base-patch16", "5" * 40
+    (pickled(folder) / "preprocessor_config.json").write_text(
+        json.dumps({"image_mean": [0.5] * 3, "image_std": [0.1] * 3})
+    )
+    cached = tmp_path / "hub" / "models--openai--clip-vit-base-patch16"
+    for part in ("refs", "blobs", f"snapshots/{commit}"):
+        (cached / part).mkdir(parents=True)
+    (cached / "refs" / "main").write_text(commit)
+    for number, file in enumerate(sorted(folder.iterdir())):
+        file.rename(cached / "blobs" / str(number))
+        (cached / "snapshots" / commit / file.name).symlink_to(f"../../blobs/{number}")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    return name
+
+
+def test_a_clip_in_the_hubs_cache_is_loaded_without_a_network(
+    small_clip: Path, hub_name: str
+) -> None:
+    clip = clip_from_pretrained(hub_name)
+    assert same_weights(clip, small_clip)
+    tokenizer_from_pretrained(hub_name, clip.config)
+    assert preprocessing_of(hub_name, clip.config).mean == (0.5, 0.5, 0.5)
+
+
+def test_a_cache_without_the_preprocessing_is_a_user_error(hub_name: str, tmp_path: Path) -> None:
+    clip = clip_from_pretrained(hub_name)
+    next(tmp_path.rglob("preprocessor_config.json")).unlink()
+    with pytest.raises(ValueError, match=r"no preprocessing .*preprocessor_config\.json"):
+        preprocessing_of(hub_name, clip.config)
+
+
+def test_nobody_is_asked_to_convert_pickled_weights(
+    small_clip: Path, hub_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(name: str, **_: Any) -> None:
+        pytest.fail(f"started {name}")
+
+    # As transformers believes itself online; what it asks of the Hub still finds the cache alone.
+    monkeypatch.setattr(transformers.modeling_utils, "is_offline_mode", lambda: False)
+    monkeypatch.setattr(transformers.modeling_utils, "Thread", no_thread)
+    assert same_weights(clip_from_pretrained(hub_name), small_clip)
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ def tokenizer_of(size: int) -> CLIPTokenizer:
 
 @pytest.fixture(scope="session")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[int, Path]]:
-    """CLIP folders as they would be downloaded, by the side of a patch."""
+    """CLIP folders as they would be downloaded, by the side of a patch; 16 has a pickle, as on the
+    Hub."""
     folder = tmp_path_factory.mktemp("real-size")
     tokenizer = tokenizer_of(49408)
     for patch in PATCHES:
@@ -47,8 +48,17 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[int, Path]
         config = CLIPConfig(vision_config={"patch_size": patch})  # the other sizes are the defaults
         CLIPModel(config).save_pretrained(folder / f"patch{patch}")
         tokenizer.save_pretrained(folder / f"patch{patch}")
+    weights = folder / "patch16" / "model.safetensors"
+    torch.save(load_file(weights), folder / "patch16" / "pytorch_model.bin")
+    weights.unlink()
     yield {patch: folder / f"patch{patch}" for patch in PATCHES}
     shutil.rmtree(folder)  # 1.2 GB
+
+
+def weights_of(clip: Path) -> dict[str, torch.Tensor]:
+    """What a CLIP folder holds, in either format."""
+    pickled = clip / "pytorch_model.bin"
+    return torch.load(pickled) if pickled.exists() else load_file(clip / "model.safetensors")
 
 
 @pytest.fixture(scope="session")
@@ -137,7 +147,7 @@ def test_a_clip_of_real_size_is_trained_resumed_and_evaluated(
     assert states == [(name, step) for name in config.stages for step in (1, 2)]  # none twice
     assert [one.steps for one in metrics.stages] == [2, 2, 2]
 
-    before = load_file(clips[patch] / "model.safetensors")
+    before = weights_of(clips[patch])
     tuned = load_file(out / "stages" / "3-unfrozen" / "model.safetensors")
     model = model_from_checkpoint(out / "temporal")
     after = model.clip.state_dict()

@@ -11,7 +11,7 @@ from accelerate.commands.launch import launch_command_parser
 from typer.main import get_command
 
 from training.__main__ import app
-from training.augmentation import check_flip
+from training.augmentation import check_flip, flip_table
 from training.importers.formats import IMPORTERS
 from training.settings import TrainConfig
 
@@ -21,10 +21,16 @@ PUBLISHED = [path for path in RECIPES if path.stem not in ("demo", "mocap")]
 """Those of data sets that this project does not have."""
 USAGE_ERROR: Any = typer.BadParameter.__base__
 SSV2 = (
+    "opening something",
     "plugging something into something but pulling it right out as you remove your hand",
+    "pulling something from left to right",
+    "pulling something from right to left",
     "pushing something from left to right",
     "pushing something from right to left",
+    "turning the camera left while filming something",
+    "turning the camera right while filming something",
 )
+"""One of its labels, and all of the 174 with `left` or `right` among their words, as imported."""
 
 
 def comment(recipe: Path) -> str:
@@ -125,11 +131,17 @@ def test_a_wrong_command_would_be_found(command: str) -> None:
         parsed(command)
 
 
-def test_clips_of_something_something_are_not_mirrored_and_could_not_be() -> None:
-    config = TrainConfig.from_toml(CONFIGS / "ssv2.toml")
-    for stage in config.stages.values():
-        check_flip(SSV2, stage.augmentation)
-        mirrored = {SSV2[1]: SSV2[2], SSV2[2]: SSV2[1]}
-        flipping = stage.augmentation.model_copy(update={"flip": 0.5, "flip_labels": mirrored})
-        with pytest.raises(ValueError, match="pulling it right out"):
-            check_flip(SSV2, flipping)
+@pytest.mark.parametrize("stage", ["lora", "unfrozen"])
+def test_clips_of_something_something_are_not_mirrored_but_could_be(stage: str) -> None:
+    augmentation = TrainConfig.from_toml(CONFIGS / "ssv2.toml").stages[stage].augmentation
+    assert augmentation.flip == 0
+    check_flip(SSV2, augmentation)
+    flipping = augmentation.model_copy(update={"flip": 0.5})
+    assert flip_table(SSV2, flipping).tolist() == [0, 1, 3, 2, 5, 4, 7, 6]
+    with pytest.raises(ValueError, match="would keep a label"):
+        check_flip(SSV2, flipping.model_copy(update={"flip_labels": {}}))
+
+
+def test_the_recipe_for_names_elsewhere_keeps_them_in_every_stage() -> None:
+    stages = TrainConfig.from_toml(CONFIGS / "kinetics400.toml").stages
+    assert all(stage.distillation for stage in stages.values())
