@@ -16,7 +16,7 @@ from clip_har.checkpoint import (
     tokenizer_from_checkpoint,
 )
 from clip_har.contract import HAR_ENSEMBLE, MIXTURE, ServedModel
-from clip_har.ensemble import ENSEMBLE_FILE, Ensemble, ensemble_from_folder
+from clip_har.ensemble import ENSEMBLE_FILE, Ensemble, ensemble_of
 from clip_har.labels import sentences
 from clip_har.nn.mixture import Mixture
 from clip_har.nn.model import CLIPHARModel
@@ -121,21 +121,8 @@ def variants_from_folder(folder: Path) -> Variants:
             )
         models[kind], places[kind] = model, place
     _check_shared(models, places)
-    ensemble_file = folder / ENSEMBLE_FILE
-    if not ensemble_file.is_file():
-        return Variants(models, places)
-    _check_members(ensemble_from_folder(folder), places, ensemble_file)
-    return Variants(models, places, ensemble_file)
-
-
-def _check_members(ensemble: Ensemble, places: Mapping[TemporalKind, Path], file: Path) -> None:
-    names = {place.name for place in places.values()}
-    if missing := sorted({member.checkpoint for member in ensemble.members} - names):
-        raise ValueError(
-            f"{file}: its members need the checkpoints {', '.join(missing)}, but beside it are "
-            f"{', '.join(sorted(names))}. Train the run again, or delete the file to build "
-            "without an ensemble."
-        )
+    ensemble = ensemble_of(folder, [place.name for place in places.values()])
+    return Variants(models, places, folder / ENSEMBLE_FILE if ensemble else None)
 
 
 def _check_shared(

@@ -76,7 +76,7 @@ class LiveFolder:
     def adopt(self) -> None:
         """Makes a folder that was only built one that can be published into, and checks it.
 
-        Raises ValueError where somebody has changed it.
+        Raises ValueError where somebody has changed it, or where it cannot be published into.
         """
         advice = "publish changes configurations: change their sources and build instead"
         if not self.manifest.pending:
@@ -84,7 +84,7 @@ class LiveFolder:
         if self.manifest.versions:
             return
         plain = Build(self.live)
-        refuse_unfit(plain)
+        refuse_unfit(plain, "publish into a new live folder and serve that")
         if not self.history:
             places = {
                 name: Place(model=name, version=plain.version(name)) for name in plain.configs
@@ -102,8 +102,8 @@ class LiveFolder:
         )
         same = [one for one in history.values() if one.manifest.build == new.manifest.build]
         for one in same:
-            if one.number == current or one.number not in self.manifest.versions:
-                return one
+            if one.number == current or one.number > max(self.manifest.versions):
+                return one  # it is served, or its publication was interrupted
         newest_first = sorted(
             history.values(), key=lambda one: (one.number != current, -one.number)
         )
@@ -181,12 +181,12 @@ class LiveFolder:
         return [int(path.name) for path in folders if path.is_dir() and path.name.isdigit()]
 
 
-def refuse_unfit(build: Build) -> None:
+def refuse_unfit(build: Build, advice: str) -> None:
     """Raises ValueError where the models of a build cannot be switched in one moment."""
     refuse(
         [f"{name} is called and missing" for name in sorted(build.members - build.configs.keys())]
         + [f"{name} is an ensemble in one" for name in sorted(build.members & build.ensembles)],
-        f"{build.repository} cannot be published; every step of an ensemble must be a plain model",
+        f"{build.repository}: every step of an ensemble must be a plain model that is there",
     )
     refuse(
         [
@@ -194,7 +194,7 @@ def refuse_unfit(build: Build) -> None:
             for name, config in build.configs.items()
             if not is_pinned(config)
         ],
-        f"{build.repository} cannot be published; build it again, which names the versions",
+        f"{build.repository} does not name the versions that belong together; {advice}",
     )
 
 

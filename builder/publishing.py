@@ -41,7 +41,7 @@ def publish(
         raise ValueError(f"keep is {keep}: expected 1 or more, or nothing can be gone back to.")
     new = Build(build)
     refuse(verify(build), f"{build} is damaged; build it again")
-    refuse_unfit(new)
+    refuse_unfit(new, "build it again")
     with _alone(live), _connected(url) as server:
         if not live.exists():
             return _create(live, new)

@@ -80,9 +80,14 @@ class Switch:
         ]
 
     def is_ending(self, publication: Publication) -> bool:
-        """True where callers that were unloaded are still at work, as on a long video."""
+        """True where callers that were unloaded are still at work, as on a long video.
+
+        An older publication that shares the caller may have lost other models: then a newer one
+        has all that the caller calls.
+        """
         server = self._server
-        return server is not None and any(map(server.is_ending, publication.callers))
+        whole = all(self._folder(place).is_dir() for place in publication.member_places)
+        return server is not None and whole and any(map(server.is_ending, publication.callers))
 
     def _called(self, callers: set[str]) -> set[Place]:
         """What models call, on disk and in the server, and what that calls in turn."""

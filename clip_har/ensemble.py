@@ -1,5 +1,6 @@
 """Several voices as one: which probabilities are summed, and how much each counts."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +33,19 @@ class Ensemble(Config):
     """Its voices; their weights sum to 1."""
 
 
-def ensemble_from_folder(folder: Path) -> Ensemble:
-    """Reads what `python -m training train` wrote; raises ValueError where it is missing."""
-    return Ensemble.from_json(folder / ENSEMBLE_FILE)
+def ensemble_of(folder: Path, checkpoints: Collection[str]) -> Ensemble | None:
+    """What `python -m training train` wrote beside these checkpoints; None where it wrote none.
+
+    Raises ValueError where a member's checkpoint is not among them.
+    """
+    file = folder / ENSEMBLE_FILE
+    if not file.is_file():
+        return None
+    ensemble = Ensemble.from_json(file)
+    if missing := sorted({member.checkpoint for member in ensemble.members} - {*checkpoints}):
+        raise ValueError(
+            f"{file}: its members need the checkpoints {', '.join(missing)}, but beside it are "
+            f"{', '.join(sorted(checkpoints))}. Train the run again, or delete the file to go on "
+            "without an ensemble."
+        )
+    return ensemble

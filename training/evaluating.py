@@ -19,8 +19,15 @@ from clip_har.checkpoint import (
     model_from_checkpoint,
     tokenizer_from_checkpoint,
 )
-from clip_har.dataset import MANIFEST_FILE, Clip, DataSet, SplitName, data_set_from_folder
-from clip_har.ensemble import ENSEMBLE_FILE, Ensemble, ensemble_from_folder
+from clip_har.dataset import (
+    MANIFEST_FILE,
+    Clip,
+    DataSet,
+    SplitName,
+    Tier,
+    data_set_from_folder,
+)
+from clip_har.ensemble import ensemble_of
 from clip_har.nn.clip import clip_from_pretrained
 from clip_har.nn.text_bank import text_bank
 from clip_har.product import file_hash
@@ -31,6 +38,7 @@ from training.ensembling import ensemble_figures
 from training.evaluation.cost import cost_of
 from training.evaluation.metrics import Held, Metrics, Protocol, ZeroShot
 from training.evaluation.model_figures import (
+    SeenPairs,
     frame_bag_logits,
     held_figures,
     novel_figures,
@@ -53,12 +61,10 @@ BY_NAMES = {"EP1": all_classes, "half-class": half_class}
 class Subject:
     """Trained variants of one CLIP."""
 
-    name: str
+    folder: Path
     model: ActionModel
     temperatures: dict[str, float]
     """By variant."""
-    ensemble: Ensemble | None
-    """All of them together, where a run has one."""
     tokenizer: CLIPTokenizer
     main: str
     """The variant that the metrics are about."""
@@ -136,27 +142,13 @@ def subject_from_folder(folder: Path) -> Subject:
     kinds = {name: Variant(temporal=model.spec.temporal) for name, model in models.items()}
     run = _record(places[0])
     return Subject(
-        name=folder.name,
+        folder=folder,
         model=ActionModel.of_variants(models).requires_grad_(False).to(best_device()),
         temperatures={name: model.spec.temperature for name, model in models.items()},
-        ensemble=_ensemble(folder, models),
         tokenizer=tokenizer_from_checkpoint(places[0], next(iter(models.values()))),
         main=_main_variant(run, kinds),
         run=run,
     )
-
-
-def _ensemble(folder: Path, members: Mapping[str, object]) -> Ensemble | None:
-    """Where a folder has one; raises ValueError where a member of it is missing."""
-    if not (folder / ENSEMBLE_FILE).is_file():
-        return None
-    ensemble = ensemble_from_folder(folder)
-    if missing := {one.checkpoint for one in ensemble.members} - members.keys():
-        raise ValueError(
-            f"{folder / ENSEMBLE_FILE} names checkpoints that are not there: "
-            f"{', '.join(sorted(missing))}. Put them back, or delete that file."
-        )
-    return ensemble
 
 
 def _record(checkpoint: Path) -> dict[str, Any]:
@@ -182,22 +174,32 @@ def _by_head(subject: Subject, material: Material) -> Metrics:
     known = material.clips(labels)
     seen = material.seen(model, known, "known classes")
     answers, truth = answers_of(model, seen, texts), material.truth(known, labels)
-    pairs = material.data_set.pairs if material.split == "test" else ()
-    tiers = seen_tiers(
-        pairs,
-        labels,
-        material.folder,
-        lambda clips, name: material.seen(model, clips, name),
-        material.broken,
-    ) or turned_clips(seen, truth, reversal_table(labels, material.data_set.reversals))
-    orders = order_figures(model, tiers, texts)
+    orders = order_figures(model, _tiers(subject, material, seen, truth), texts)
     logits = {name: told.logits for name, told in answers.items()}
     held = held_figures(logits, truth, labels, subject.temperatures, orders)
     metrics = _metrics(subject, material, held, labels, _novel(subject, material, answers, truth))
-    if subject.ensemble is None:
+    ensemble = ensemble_of(subject.folder, model.kinds)
+    if ensemble is None:
         return metrics
-    together = ensemble_figures(subject.ensemble, answers, truth, labels)
+    together = ensemble_figures(ensemble, answers, truth, labels)
     return metrics.model_copy(update={"ensemble": together})
+
+
+def _tiers(
+    subject: Subject, material: Material, seen: Seen, truth: Tensor
+) -> dict[Tier, SeenPairs]:
+    """The pairs of the data set, which are test clips; where it has none, its clips and those
+    played backwards."""
+    data_set, labels = material.data_set, subject.model.spec.labels
+    if not data_set.pairs:
+        return turned_clips(seen, truth, reversal_table(labels, data_set.reversals))
+    return seen_tiers(
+        data_set.pairs if material.split == "test" else (),
+        labels,
+        material.folder,
+        lambda clips, name: material.seen(subject.model, clips, name),
+        material.broken,
+    )
 
 
 def _by_names(subject: Subject, material: Material, protocol: Protocol) -> Metrics:
@@ -265,7 +267,7 @@ def _metrics(
 ) -> Metrics:
     model, data_set, views = subject.model, material.data_set, material.views
     return Metrics(
-        name=subject.name,
+        name=subject.folder.name,
         data=data_set.name,
         source=data_set.source,
         manifest_sha256=file_hash(material.folder / MANIFEST_FILE),

@@ -61,6 +61,8 @@ class Shipped:
     """What chose them; empty where the settings did."""
     val: dict[str, Answers]
     test: dict[str, Answers]
+    seen: Seen
+    """The test clips as the vision tower sees them."""
     temperatures: dict[str, float]
 
 
@@ -86,12 +88,13 @@ def _shipped(run: Run, stages: list[StageResult], held_out: HeldOut) -> Shipped:
     begun = _before_tuning(run, stages, tuned)
     sweep = _swept(run, begun, tuned, held_out) if run.config.alpha == "sweep" else []
     model = interpolated(begun, tuned, _alpha(run, sweep))
-    val, test = (_answers(run, model, split) for split in (held_out.val, held_out.test))
+    val, seen = _answers(run, model, held_out.val), seen_by(model, held_out.test.views)
     temperatures = {
         name: fitted_temperature(told.logits.clone(), held_out.val.truth)
         for name, told in val.items()
     }
-    return Shipped(model, sweep, val, test, temperatures)
+    test = answers_of(model, seen, run.texts)
+    return Shipped(model, sweep, val, test, seen, temperatures)
 
 
 def _metrics(
@@ -105,6 +108,7 @@ def _metrics(
         *(_stage_figures(run, stage, held_out) for stage in stages), strict=True
     )
     held = _held(run, shipped, held_out.test)
+    broken = set(run.broken.values())
     return Metrics(
         name=run.out.name,
         data=run.data_set.name,
@@ -127,15 +131,9 @@ def _metrics(
         zero_shot=_zero_shot(run, shipped, held_out),
         cost={name: cost_of(shipped.model, name, run.view) for name in held},
         trained_parameters={stage.name: stage.trained_parameters for stage in stages},
-        skipped_clips=_skipped(run, stages),
+        skipped_clips=tuple(sorted(broken.union(*(stage.faults for stage in stages)))),
         provenance=provenance(PACKAGES),
     )
-
-
-def _skipped(run: Run, stages: list[StageResult]) -> tuple[str, ...]:
-    """Why clips of training, of validation and of the test were left out."""
-    faults = {fault for stage in stages for fault in stage.faults}
-    return tuple(sorted(faults | set(run.broken.values())))
 
 
 def _held_out(run: Run) -> HeldOut:
@@ -246,10 +244,9 @@ def _held(run: Run, shipped: Shipped, split: Split) -> dict[str, Held]:
     def see(clips: list[Clip], name: str) -> Seen:
         return seen_by(model, run.views(clips, name.replace(" ", "-"), name))
 
-    labels = run.spec.labels
-    tiers = seen_tiers(run.data_set.pairs, labels, run.data, see, run.broken) or turned_clips(
-        seen_by(model, split.views), split.truth, run.classes.backwards
-    )
+    labels, pairs = run.spec.labels, run.data_set.pairs
+    turned = turned_clips(shipped.seen, split.truth, run.classes.backwards)
+    tiers = seen_tiers(pairs, labels, run.data, see, run.broken) if pairs else turned
     orders = order_figures(model, tiers, run.texts)
     logits = {name: told.logits for name, told in shipped.test.items()}
     return held_figures(logits, split.truth, labels, shipped.temperatures, orders)

@@ -26,8 +26,7 @@ class Seen:
     @property
     def moving(self) -> Tensor:
         """Whether each clip has a direction in time: a picture has none, bool (C,)."""
-        times = self.times.flatten(1)
-        return times.amax(dim=1) > times.amin(dim=1)
+        return (self.times.amax(dim=2) > self.times.amin(dim=2)).any(dim=1)
 
     def only(self, clips: Tensor) -> "Seen":
         """Some of the clips, chosen by a mask (C,)."""

@@ -192,9 +192,9 @@ def _check(run: Run) -> None:
         run.clips("test", novel=True)
     if run.config.reversed_share and not (run.classes.backwards >= 0).any():
         raise ValueError(
-            f"reversed_share = {run.config.reversed_share}, but the data set names no class that "
-            f'another one is the reversal of. Name them under "reversals" in {MANIFEST_FILE}, as '
-            "docs/data.md says, or set reversed_share = 0."
+            f"reversed_share = {run.config.reversed_share}, but no class that is trained is the "
+            f'reversal of another. Name them under "reversals" in {MANIFEST_FILE}, as docs/data.md '
+            "says, take them out of held_out_labels, or set reversed_share = 0."
         )
     for stage in run.config.stages.values():
         check_blocks(run.clip, stage)

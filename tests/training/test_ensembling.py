@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from clip_har.ensemble import ENSEMBLE_FILE, ensemble_from_folder
+from clip_har.ensemble import ENSEMBLE_FILE, ensemble_of
 from training.ensembling import (
     ZERO_SHOT,
     competence_weights,
@@ -112,7 +112,7 @@ def test_a_reader_of_the_file_gets_the_same_answers(tmp_path: Path) -> None:
     figures = ensemble_figures(written, test, TRUTH, "abc")
     assert figures.val_top1 is None, "nothing was asked there"
     (tmp_path / ENSEMBLE_FILE).write_text(written.model_dump_json(indent=2))
-    ensemble = ensemble_from_folder(tmp_path)
+    ensemble = ensemble_of(tmp_path, ["base", "temporal"])
     assert ensemble == written
     mixed = torch.zeros(60, 3)
     for member in ensemble.members:
@@ -128,6 +128,9 @@ def test_a_reader_of_the_file_gets_the_same_answers(tmp_path: Path) -> None:
     )
 
 
-def test_a_folder_without_an_ensemble_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"ensemble\.json: cannot be read"):
-        ensemble_from_folder(tmp_path)
+def test_a_folder_may_have_no_ensemble_but_none_without_its_members(tmp_path: Path) -> None:
+    assert ensemble_of(tmp_path, ["base"]) is None
+    written = fitted_ensemble(random_answers(0), TRUTH, {"base": 1.0, "temporal": 1.5}, "temporal")
+    (tmp_path / ENSEMBLE_FILE).write_text(written.model_dump_json())
+    with pytest.raises(ValueError, match=r"need the checkpoints temporal, but .* are base\."):
+        ensemble_of(tmp_path, ["base"])

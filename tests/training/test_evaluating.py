@@ -141,13 +141,11 @@ def test_without_pairs_the_clips_of_classes_with_a_reversal_are_played_backwards
         assert order.frame_bag["reversal"] == pytest.approx(0.5, abs=1e-6)
 
 
-def test_an_ensemble_without_one_of_its_checkpoints_is_an_error_that_helps(
-    trained: Path, tmp_path: Path
+def test_where_pairs_are_listed_no_others_are_made(
+    trained: Path, changed: Change, data_set: DataSet, tmp_path: Path
 ) -> None:
-    for name in ("ensemble.json", "temporal"):
-        (tmp_path / name).symlink_to(trained / name)
-    with pytest.raises(ValueError, match=r"ensemble\.json names checkpoints that .*: base\."):
-        subject_from_folder(tmp_path)
+    data = changed(pairs=data_set.pairs[:1])
+    assert evaluate(trained, data, tmp_path / "out", split="val").test.order is None
 
 
 def test_one_checkpoint_is_measured_by_itself(

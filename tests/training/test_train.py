@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from clip_har.checkpoint import model_from_checkpoint, tokenizer_from_checkpoint
 from clip_har.dataset import MANIFEST_FILE, DataSet
-from clip_har.ensemble import ensemble_from_folder
+from clip_har.ensemble import ensemble_of
 from clip_har.nn.clip import encode_frames
 from training.batches import Share
 from training.evaluation.metrics import METRICS_FILE, REPORT_FILE, Metrics
@@ -54,7 +54,9 @@ def test_the_figures_tell_of_stages_sweep_ensemble_and_held_out_classes(trained:
     assert metrics.ensemble.val_top1 is not None
     assert metrics.ensemble.val_top1 >= max(alone)
     assert sum(weight for _, weight in members) == pytest.approx(1)
-    assert len(ensemble_from_folder(trained).members) == len(members)
+    written = ensemble_of(trained, metrics.variants)
+    assert written is not None
+    assert len(written.members) == len(members)
     assert {one.protocol for one in metrics.zero_shot} == {"base-to-novel"}
     assert metrics.variants["base"].order is not None
     assert metrics.variants["base"].order.reversal == 0.5

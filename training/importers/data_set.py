@@ -54,6 +54,7 @@ def import_data_set(
     the format, or too little of it can be used.
     """
     source, out = source.resolve(), out.resolve()
+    reversals = _named_reversals(out)
     listing = _listed(format, source, out, options)
     out.mkdir(parents=True, exist_ok=True)
     clips, broken = _probed(listing, out, progress)
@@ -67,7 +68,7 @@ def import_data_set(
         name=listing.name,
         source=listing.source,
         labels=listing.labels,
-        reversals=_named_reversals(out, listing.labels),
+        reversals={a: b for a, b in reversals.items() if {a, b} <= {*listing.labels}},
         clips=tuple(clips),
     )
     write_whole(out / MANIFEST_FILE, json.dumps(data_set.model_dump(), indent=1) + "\n")
@@ -142,12 +143,16 @@ def _clip(entry: Entry, name: str, probe: Probe | Fault) -> Clip | Fault:
     )
 
 
-def _named_reversals(out: Path, labels: Sequence[str]) -> dict[str, str]:
-    """What an earlier manifest says of classes that are still there."""
+def _named_reversals(out: Path) -> dict[str, str]:
+    """What an earlier manifest says; raises ValueError where it cannot be read."""
     if not (out / MANIFEST_FILE).exists():
         return {}
-    named = data_set_from_folder(out).reversals
-    return {one: other for one, other in named.items() if {one, other} <= {*labels}}
+    try:
+        return data_set_from_folder(out).reversals
+    except ValueError as error:
+        raise ValueError(
+            f"{error} Mend this manifest, whose reversals would be kept, or delete it."
+        ) from error
 
 
 def _check(listing: Listing, clips: Sequence[Clip], out: Path, faults: Sequence[Fault]) -> None:

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from builder.manifest import verify
 from builder.publishing import publish, rollback
+from clip_har.place import Place
 
 CALLER = """
 backend: "python" max_batch_size: 8
@@ -85,3 +87,48 @@ def test_a_caller_of_a_missing_graph_is_refused(write_callers, live, edit):
     edit(one, "caller", "text/1", "speech/1")
     with pytest.raises(ValueError, match="speech is called and missing"):
         publish(one, live.folder)
+
+
+@pytest.fixture
+def stream_at_work(live: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that loads only what is on disk, and in which no call of `stream` ever ends."""
+
+    class Server:
+        def __init__(self, url: str): ...
+        def close(self) -> None: ...
+        def let_go(self, model: str) -> None: ...
+        def probe(self, model: str, config: object) -> None: ...
+        def served(self, model: str) -> None: ...
+        def take_up(self, model: str, config: object) -> None:
+            live.loaded(model)  # which must be there
+
+        def is_ending(self, place: Place) -> bool:
+            return place.model == "stream" and place.version not in live.loaded("stream")
+
+    monkeypatch.setattr("builder.publishing.LiveServer", Server)
+    monkeypatch.setattr("builder.switching.PARTING", 0.0)
+
+
+def test_what_a_caller_at_work_calls_stays_though_other_models_of_its_time_are_gone(
+    stream_at_work: None, write_callers: Callable[..., Path], live: Any
+) -> None:
+    for number in (1, 2, 3):
+        publish(write_callers(str(number), head=f"h{number}"), live.folder, url="fake")
+    assert (live.versions("head"), live.versions("stream")) == ([2, 3], [1])
+    publish(write_callers("4", head="h4", text="t2"), live.folder, url="fake")
+    publish(write_callers("5", head="h5", text="t3"), live.folder, url="fake")
+    publish(write_callers("6", head="h6", text="t4"), live.folder, url="fake")
+    assert live.loaded("text") == [1, 4, 5, 6], "1 and 4 are called, 5 is on standby"
+    assert live.loaded("stream") == [6]
+    assert verify(live.folder) == []
+
+
+def test_a_forgotten_version_whose_caller_is_at_work_is_published_as_a_new_one(
+    stream_at_work: None, write_callers: Callable[..., Path], live: Any
+) -> None:
+    first = write_callers("1")
+    publish(first, live.folder, url="fake")
+    for number in (2, 3):
+        publish(write_callers(str(number), text=f"t{number}"), live.folder, keep=1, url="fake")
+    assert publish(first, live.folder, keep=1, url="fake").version == 4
+    assert rollback(live.folder, url="fake").version == 3

@@ -101,6 +101,9 @@ def test_a_rerun_keeps_the_reversals_that_somebody_named(
     again = imported("folders", mixed).data_set
     assert again.reversals == named
     assert again.clips == data_set.clips
+    manifest.write_text(manifest.read_text().replace(f'"{one}": "{other}"', f'"{one}": "typo"'))
+    with pytest.raises(ValueError, match=r"not in `labels`: typo.*Mend this manifest"):
+        imported("folders", mixed)
 
 
 def test_folders_of_frames_are_hashed_and_counted(
