@@ -142,6 +142,7 @@ def _write_shards(
         seen = iter(progress_bar(results, "encode clips", total, total - len(clips)))
         for path, some in shards.items():
             _write_shard(path, _embedded(seen, len(some), None if in_workers else encoder))
+        next(seen, None)  # or the bar would stop one clip short of its end
 
 
 def _embedded(seen: Iterator[_Seen], count: int, encoder: FrozenEncoder | None) -> Iterable[_Seen]:

@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import TypeVar
 
 AHEAD = 4
@@ -56,5 +57,14 @@ def in_order(
 
 def _begin(setup: Callable[..., object] | None, inputs: tuple[object, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    Thread(target=_end_with_parent, daemon=True).start()
     if setup is not None:
         setup(*inputs)
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed shuts no pool: its processes would wait for jobs for ever."""
+    parent = parent_process()
+    assert parent, "a process of a pool has a parent"
+    parent.join()
+    os._exit(1)

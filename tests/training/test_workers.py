@@ -1,6 +1,9 @@
 """Processes that work beside this one."""
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -31,3 +34,30 @@ def test_the_error_of_a_job_is_raised_in_its_turn() -> None:
         assert next(told) == 1
         with pytest.raises(ZeroDivisionError):
             next(told)
+
+
+KILLED = """
+import os, signal
+from training.workers import in_order, worker_pool
+
+if __name__ == "__main__":
+    with worker_pool() as pool:
+        print(*{*in_order(pool, eval, ["__import__('os').getpid()"] * 20)}, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_no_process_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, script], env=environment, stdout=subprocess.PIPE, text=True, timeout=60
+    )
+    assert done.returncode == -signal.SIGKILL
+    left = {Path("/proc", number) for number in done.stdout.split()}
+    assert left
+    deadline = time.monotonic() + 20
+    while any(map(Path.exists, left)):
+        assert time.monotonic() < deadline, "processes wait for ever"
+        time.sleep(0.1)
