@@ -156,8 +156,11 @@ class LiveFolder:
         reference = target.folder / REFERENCE_FILE
         if reference.is_file():
             write_whole(self.live / REFERENCE_FILE, reference.read_bytes())
-        old = [one for one in self.history.values() if one.number not in kept]
-        old = [one for one in old if not self._switch.is_ending(one)]
+        old = [
+            one
+            for one in self.history.values()
+            if one.number not in kept and not self._switch.is_ending(one)
+        ]
         self._note(_published_manifest(self.live, target, standby, kept))
         for publication in old:
             self._switch.remove(publication.folder)

@@ -47,19 +47,22 @@ def ensemble_figures(
     """
     members, weights = ensemble.members, torch.tensor([one.weight for one in ensemble.members])
     told = _told(members, test)
-    before = _told(members, val[0]) if val else None
+    *alone, together = (None,) * (len(members) + 1)
+    if val:
+        before = _told(members, val[0])
+        *alone, together = (top1(one, val[1]) for one in (*before, _mixed(weights, before)))
     mixed = _mixed(weights, told).clamp(min=SMALLEST_PROBABILITY).log()
     return EnsembleFigures(
         members=tuple(
             Member(
                 name=member.name,
                 weight=member.weight,
-                val_top1=top1(before[number], val[1]) if before is not None and val else None,
-                test_top1=top1(told[number], truth),
+                val_top1=val_top1,
+                test_top1=top1(said, truth),
             )
-            for number, member in enumerate(members)
+            for member, val_top1, said in zip(members, alone, told, strict=True)
         ),
-        val_top1=top1(_mixed(weights, before), val[1]) if before is not None and val else None,
+        val_top1=together,
         test=classification_from_logits(mixed, truth, 1.0, labels),
     )
 
